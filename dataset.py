@@ -1,0 +1,27 @@
+"""Turn a time-series dataset into pictures and LLaVA conversations: python dataset.py configs/llava_config.yaml"""
+
+from __future__ import annotations
+
+import sys
+
+from vlm_tsc.config import settings_from_cli
+from vlm_tsc.errors import exits_cleanly
+
+
+@exits_cleanly
+def main(argv: list[str]) -> int:
+    """Series → run folder, for every seed; a finished one is not made again."""
+    settings = settings_from_cli(
+        argv, prog="dataset.py", description=__doc__ or "", groups=("data", "picture", "text", "model", "training", "run")
+    )
+
+    from vlm_tsc import job
+
+    for seed in settings.seeds or (settings.seed,):
+        run = job.prepare(settings, seed)
+        job.say(f"{run.path}\n{job.data_summary(run)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

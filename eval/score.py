@@ -1,0 +1,32 @@
+"""Answer a run's test records with its adapter and write predictions.jsonl and metrics.json."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # not eval/ itself, where a file could shadow a library
+
+from vlm_tsc.config import run_and_settings_from_cli
+from vlm_tsc.errors import exits_cleanly
+
+
+@exits_cleanly
+def main(argv: list[str]) -> int:
+    """python eval/score.py RUN [--answers score|generate]"""
+    folder, settings = run_and_settings_from_cli(
+        argv, prog="eval/score.py", description=__doc__ or "", groups=("model", "answers", "run")
+    )
+
+    from vlm_tsc import job
+    from vlm_tsc.archive.store import read_splits
+    from vlm_tsc.run import RunFolder
+
+    run = RunFolder(folder)
+    job.evaluate(settings, run, settings.seed)
+    job.say(job.table_text(settings, [run], read_splits(run.series)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""Fine-tune a vision-language model on a time-series dataset and show how good it is beside its baselines."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from vlm_tsc.config import settings_from_cli
+from vlm_tsc.errors import exits_cleanly
+
+
+@exits_cleanly
+def main(argv: list[str]) -> int:
+    """Series → conversations → adapter → metrics → table, for every seed; finished steps are not done again."""
+    settings = settings_from_cli(argv, prog="train.py", description=__doc__ or "")
+
+    from vlm_tsc import job  # after the command line is known to be right: torch takes seconds to import
+
+    runs = []
+    for seed in settings.seeds or (settings.seed,):
+        splits = job.load_splits(settings, seed)
+        run = job.prepare(settings, seed, splits)
+        job.say(f"\n{run.path}\n{job.data_summary(run)}")
+        job.finetune(settings, run, seed)
+        if int(os.environ.get("RANK", "0")) > 0:
+            continue  # the first rank evaluates
+        job.evaluate(settings, run, seed)
+        runs.append(run)
+    if runs:
+        notes = job.baseline_notes(settings, splits)
+        job.say("\n" + job.table_text(settings, runs, splits, notes))
+        job.say("\nwritten to\n" + "\n".join(f"  {run.path}" for run in runs))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Stage 4: a model and a record → an answer."""

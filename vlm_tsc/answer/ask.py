@@ -1,0 +1,80 @@
+"""Ask a model about many cases: class probabilities, and what it writes by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from vlm_tsc.answer.batch import answer_trie, encode_prompts
+from vlm_tsc.answer.read import read_answers
+from vlm_tsc.conversation.encoding import end_token_id
+from vlm_tsc.conversation.presentation import Shown
+
+_SPARE_TOKENS = 4  # generation may run this far past the longest answer: enough to see that it is not one
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Answers to all cases, in their order.
+
+    Attributes
+    ----------
+    probabilities : ndarray (n_cases, n_classes)
+    generated : list of str, or None
+        What the model wrote, greedily, without the end token.
+    """
+
+    probabilities: np.ndarray
+    generated: list[str] | None
+
+
+def ask(
+    model: Any,
+    processor: Any,
+    cases: Sequence[Shown],
+    answers: Sequence[str],
+    *,
+    batch_size: int,
+    generate: bool = False,
+    precision: torch.dtype = torch.float32,
+    progress: str | None = None,
+) -> Asked:
+    """Score every class's answer for every case, and generate freely if asked.
+
+    Parameters
+    ----------
+    cases : sequence of Shown
+        May build its items on demand. Cases of similar length share a batch, which keeps padding small.
+    answers : sequence of str
+        Answer text per class.
+    precision : torch.dtype
+        bfloat16 runs under autocast; float32 is exact.
+    progress : str, optional
+        Label of a progress bar.
+    """
+    was_training = model.training
+    model.eval()
+    tokenizer = processor.tokenizer
+    trie = answer_trie(processor, cases[0].question, answers)
+    new_tokens = trie.longest + _SPARE_TOKENS if generate else 0
+    order = sorted(range(len(cases)), key=lambda i: len(cases[i].question))
+    probabilities = np.empty((len(cases), len(answers)))
+    generated = [""] * len(cases)
+    autocast = torch.autocast(model.device.type, precision) if precision != torch.float32 else nullcontext()
+    starts = range(0, len(order), batch_size)
+    for start in tqdm(starts, desc=progress, disable=progress is None, unit="batch", leave=False, ncols=80):
+        chosen = order[start : start + batch_size]
+        inputs = {k: v.to(model.device) for k, v in encode_prompts(processor, [cases[i] for i in chosen]).items()}
+        with autocast:
+            out = read_answers(model, inputs, trie, end_token=end_token_id(processor), max_new_tokens=new_tokens)
+        probabilities[chosen] = out.probabilities.double().cpu().numpy()
+        for i, ids in zip(chosen, out.generated or [], strict=False):
+            generated[i] = tokenizer.decode(ids, skip_special_tokens=True)
+    model.train(was_training)
+    return Asked(probabilities, generated if generate else None)

@@ -1,0 +1,75 @@
+"""A checkpoint, and an adapter on it, as a model that can answer."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText
+
+from vlm_tsc.conversation.processor import load_processor
+from vlm_tsc.errors import InputError
+
+
+def device() -> torch.device:
+    """The GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def choose_precision(wanted: str) -> torch.dtype:
+    """"auto" is bfloat16 where the hardware multiplies it faster than float32, else float32."""
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            fast = torch.cuda.is_bf16_supported()
+        else:
+            able = torch.cpu.get_capabilities()
+            fast = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+        wanted = "bf16" if fast else "fp32"
+    return {"bf16": torch.bfloat16, "fp32": torch.float32}[wanted]
+
+
+def load_model(folder: Path | str, precision: torch.dtype = torch.float32) -> tuple[Any, Any]:
+    """Model and processor of a local checkpoint folder, on the CPU, in evaluation mode.
+
+    Weights stay in float32 on the CPU, where bfloat16 is used under autocast, and take `precision` on a GPU.
+
+    Raises
+    ------
+    InputError
+        When the folder is missing or is no image-text-to-text checkpoint.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise InputError("There is no checkpoint here.", where=f"--base {folder}", got="no config.json")
+    dtype = precision if torch.cuda.is_available() else torch.float32
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        if type(config) not in AutoModelForImageTextToText._model_mapping:
+            raise ValueError(f"a {config.model_type} model")
+        model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, config=config)
+    except (ValueError, OSError, KeyError) as error:
+        raise InputError(
+            "This checkpoint is no vision-language model that can be loaded.",
+            where=f"--base {folder}",
+            got=str(error).split("\n")[0],
+            allowed="a checkpoint that transformers' AutoModelForImageTextToText and AutoProcessor open",
+        ) from error
+    return model.eval(), load_processor(folder)
+
+
+def use_all_cores() -> None:
+    """Let torch use every core this process may run on (a container may own fewer than the machine has)."""
+    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def be_quiet() -> None:
+    """Keep the libraries' own progress bars and advice off the terminal; their errors still show."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    for category in (UserWarning, FutureWarning, DeprecationWarning):
+        warnings.filterwarnings("ignore", category=category, module=r"(peft|transformers|torch|accelerate|deepspeed)\.")

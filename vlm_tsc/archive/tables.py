@@ -1,0 +1,67 @@
+"""Tables with one case a row, the label first: .tsv, .txt, .csv without a header line. Univariate by nature."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from vlm_tsc.archive.part import Part, numbers, refuse_values_as_labels, up_to_last_value
+from vlm_tsc.archive.text import numbered_lines
+from vlm_tsc.errors import InputError
+
+
+def read_tsv(path: Path) -> Part:
+    """UCR 2018 form: values separated by tabs."""
+    return _read(path, "\t")
+
+
+def read_csv(path: Path) -> Part:
+    """Values separated by commas; a label that holds a comma stands in double quotes."""
+    return _read(path, ",")
+
+
+def read_txt(path: Path) -> Part:
+    """UCR text of any year: separated by tabs, commas or runs of spaces, as the first line shows."""
+    first = next((line for _, line in numbered_lines(path)), "")
+    return _read(path, next((separator for separator in "\t," if separator in first), None))
+
+
+def _read(path: Path, separator: str | None) -> Part:
+    cases: list[np.ndarray] = []
+    labels: list[str] = []
+    lines: list[int] = []
+    for line, cells in _rows(path, separator):
+        fix = "the file has no header line, and the label is the first column" if not lines else None
+        values = numbers(cells[1:], f"{path}, line {line}", first_column=2, fix=fix)
+        cases.append(up_to_last_value(values[np.newaxis]))
+        labels.append(cells[0].strip())
+        lines.append(line)
+    part = Part(path, cases, labels, lines=lines)
+    refuse_values_as_labels(part, "in the first column")
+    return part
+
+
+def _rows(path: Path, separator: str | None) -> Iterator[tuple[int, list[str]]]:
+    width = None
+    for line, text in numbered_lines(path):
+        quoted = separator is not None and '"' in text
+        cells = next(csv.reader([text], delimiter=separator)) if quoted else text.split(separator)
+        width = width or len(cells)
+        if len(cells) < 2:
+            separators = {"\t": "tabs", ",": "commas", None: "tabs, commas or spaces"}
+            allowed = f"a label and at least 2 values, separated by {separators[separator]}"
+            raise InputError(
+                "a row without values", where=f"{path}, line {line}", got=repr(text.strip()[:40]), allowed=allowed
+            )
+        if len(cells) != width:
+            raise InputError(
+                "rows differ in their number of cells",
+                where=f"{path}, line {line}",
+                got=f"{len(cells)} cells",
+                allowed=f"{width}, as in the first row",
+                fix="fill a shorter series up with empty cells or NaN at its end",
+            )
+        yield line, cells

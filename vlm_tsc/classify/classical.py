@@ -1,0 +1,167 @@
+"""The classical baselines, as aeon has them: the most frequent class and one nearest neighbour."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlm_tsc.archive.series_set import SeriesSet
+from vlm_tsc.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from aeon.classification import BaseClassifier
+
+Series = np.ndarray | list[np.ndarray]
+CHUNK_SECONDS = 2.0  # of work between two signs of progress
+PROBE_SECONDS = 0.5  # of work on which an estimate may rest
+
+
+def _majority() -> BaseClassifier:
+    from aeon.classification.dummy import DummyClassifier
+
+    return DummyClassifier(strategy="prior")
+
+
+def _1nn_ed() -> BaseClassifier:
+    from aeon.classification.distance_based import KNeighborsTimeSeriesClassifier
+
+    return KNeighborsTimeSeriesClassifier(distance="euclidean", n_neighbors=1, n_jobs=_n_jobs())
+
+
+def _1nn_dtw() -> BaseClassifier:
+    from aeon.classification.distance_based import KNeighborsTimeSeriesClassifier
+
+    # window 1.0: warping over the full length, which needs no tuning; several channels warp together (dependent DTW)
+    window = {"window": 1.0}
+    return KNeighborsTimeSeriesClassifier(distance="dtw", distance_params=window, n_neighbors=1, n_jobs=_n_jobs())
+
+
+def _n_jobs() -> int:
+    import numba
+
+    # not os.cpu_count() or -1: numba refuses more threads than the process may use, e.g. under taskset or Slurm
+    return int(numba.config.NUMBA_NUM_THREADS)
+
+
+BASELINES: dict[str, Callable[[], BaseClassifier]] = {"majority": _majority, "1nn-ed": _1nn_ed, "1nn-dtw": _1nn_dtw}
+TITLES = {"majority": "majority class", "1nn-ed": "1NN-ED", "1nn-dtw": "1NN-DTW"}
+NEEDS_EQUAL_LENGTH = ("1nn-ed",)  # aeon's Euclidean distance silently cuts off the end of the longer of two series
+
+
+def make_baseline(name: str) -> BaseClassifier:
+    """A new, unfitted classifier.
+
+    Raises
+    ------
+    InputError
+        When `name` is not in BASELINES.
+    """
+    if name not in BASELINES:
+        close = nearest(name, BASELINES)
+        raise InputError(
+            "Unknown baseline.", got=name, allowed=BASELINES, fix=f"did you mean {close[0]}?" if close else None
+        )
+    return BASELINES[name]()
+
+
+def parameters(name: str) -> dict[str, Any]:
+    """What the classifier is made with, but for the number of cores, which changes no answer."""
+    return {key: value for key, value in make_baseline(name).get_params().items() if key != "n_jobs"}
+
+
+def training_cases(train: SeriesSet, validation: SeriesSet | None, split: str) -> SeriesSet:
+    """The cases that a baseline trains on, in the source's order.
+
+    Where validation was carved from train, that is all of them: a baseline chooses no checkpoint, and its published
+    accuracy comes from the whole training part. Where the split has a validation part of its own (`pooled`,
+    `holdout:SEED`), it stays out.
+    """
+    if validation is None or split == "pooled" or split.startswith("holdout:"):
+        return train
+    ids = (*train.ids, *validation.ids)
+    order = np.argsort(np.array(ids))  # of two nearest neighbours equally near the first counts, so the order matters
+    X = [*train.X, *validation.X]
+    both = isinstance(train.X, np.ndarray) and isinstance(validation.X, np.ndarray)
+    y = np.concatenate([train.y, validation.y])
+    return SeriesSet(np.stack(X) if both else X, y, train.class_names, train.name, ids).select(order)
+
+
+def as_needed(name: str, train: SeriesSet, test: SeriesSet) -> tuple[Series, Series]:
+    """The series of both parts in the form that the baseline takes.
+
+    Series of unequal length stay so for DTW, which is made for them. For the Euclidean distance all are stretched, by
+    linear interpolation, to the longest training series.
+    """
+    if name not in NEEDS_EQUAL_LENGTH or train.n_timepoints == test.n_timepoints is not None:
+        return train.X, test.X
+    from aeon.transformations.collection.unequal_length import Resizer
+
+    resizer = Resizer(int(train.lengths.max()))
+    return resizer.fit_transform(train.X), resizer.fit_transform(test.X)
+
+
+def probabilities_in_chunks(classifier: BaseClassifier, X: Series, chunk: int) -> Iterator[np.ndarray]:
+    """`classifier.predict_proba(X)`, `chunk` cases at a time, so that a caller can show progress.
+
+    A nearest-neighbour classifier of aeon answers one case at a time in `predict_proba`, on one core and with its
+    training cases converted anew for each; its `kneighbors` takes all at once on all cores, 2 to 40 times faster on two
+    cores, with equal answers.
+
+    Yields
+    ------
+    ndarray (n_cases of the chunk, n_classes), columns in the order of `classifier.classes_`
+    """
+    for start in range(0, len(X), chunk):
+        part = X[start : start + chunk]
+        yield _neighbours(classifier, part) if hasattr(classifier, "kneighbors") else classifier.predict_proba(part)
+
+
+def _neighbours(classifier: Any, X: Series) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*unsafe cast from uint64")  # numba, when it compiles aeon's loop
+        nearest_case = classifier.kneighbors(X, return_distance=False)[:, 0]
+    return np.eye(len(classifier.classes_))[classifier.y_[nearest_case]]
+
+
+def chunk_size(seconds_per_case: float) -> int:
+    """Cases that take about CHUNK_SECONDS; not too many, because all their distances are in memory at once."""
+    return int(np.clip(CHUNK_SECONDS / max(seconds_per_case, 1e-9), 1, 1000))
+
+
+def seconds_per_case(name: str, X_train: Series, X_test: Series) -> float:
+    """Wall seconds that the baseline will take for one test case, from timed runs on growing subsets.
+
+    A nearest neighbour's work grows in proportion to training cases times test cases; the subsets grow until the
+    start of the threads no longer counts, first in training cases, because even one test case against all may take
+    minutes. Compilation is not counted. 0.0 where there is nothing to wait for (`majority`).
+    """
+    classifier = make_baseline(name)
+    if not hasattr(classifier, "kneighbors"):
+        return 0.0
+    n_train, n_test = min(len(X_train), 2), min(len(X_test), classifier.n_jobs)
+    _seconds(name, _spread(X_train, n_train), _spread(X_test, 1))  # compiles
+    while True:
+        seconds = _seconds(name, _spread(X_train, n_train), _spread(X_test, n_test))
+        if seconds >= PROBE_SECONDS or (n_train, n_test) == (len(X_train), len(X_test)):
+            return seconds / n_test * len(X_train) / n_train
+        if n_train < len(X_train):
+            n_train = min(len(X_train), n_train * 4)
+        else:
+            n_test = min(len(X_test), n_test * 4)
+
+
+def _seconds(name: str, X_train: Series, X_test: Series) -> float:
+    probe = make_baseline(name).fit(X_train, np.arange(len(X_train)).astype(str))
+    started = time.perf_counter()
+    _neighbours(probe, X_test)
+    return time.perf_counter() - started
+
+
+def _spread(X: Series, n: int) -> Series:
+    """`n` cases evenly spread over `X`, because neighbouring cases are often of one class and one length."""
+    indices = np.linspace(0, len(X) - 1, min(n, len(X))).astype(int)
+    return X[indices] if isinstance(X, np.ndarray) else [X[i] for i in indices]

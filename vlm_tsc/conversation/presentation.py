@@ -1,0 +1,87 @@
+"""How a dataset's cases are shown to a model: everything that turns a series into pictures and a question.
+
+One Presentation is chosen per run, from the training split alone, saved with the adapter, and used for training,
+evaluation and serving alike, so that the three can never differ.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vlm_tsc.conversation.prompt import PromptBuilder
+from vlm_tsc.representation.downsampling import downsample
+from vlm_tsc.representation.line import ChannelLayout, draw
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One case as the model gets it: pictures `(height, width, 3)` uint8, and the human turn with its markers."""
+
+    pictures: list[np.ndarray]
+    question: str
+
+    def blank(self) -> Shown:
+        """The same with white pictures: paper without a line."""
+        return Shown([np.full_like(picture, 255) for picture in self.pictures], self.question)
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """Pictures and question of any case of one dataset.
+
+    Attributes
+    ----------
+    builder : PromptBuilder
+        Makes the question, and knows the classes and their answers.
+    size : (int, int)
+        Width and height of each picture in pixels.
+    limits : tuple of (float, float), one per channel, or None
+        Value range of the pictures; None means each case's own.
+    channels : str
+        Layout of several channels, see `representation.line.draw`.
+    plot_downsampled : bool
+        Draw the downsampled series instead of the whole one.
+    """
+
+    builder: PromptBuilder
+    size: tuple[int, int]
+    limits: tuple[tuple[float, float], ...] | None = None
+    channels: ChannelLayout = "auto"
+    plot_downsampled: bool = False
+
+    def pictures(self, case: np.ndarray) -> list[np.ndarray]:
+        """The pictures of a `(n_channels, n_timepoints)` case, each `(height, width, 3)` uint8; none in TEXT_ONLY."""
+        if not self.builder.n_pictures:
+            return []
+        if self.plot_downsampled:
+            case = downsample(case, self.builder.factor, self.builder.method)
+        limits = None if self.limits is None else np.array(self.limits)
+        return [draw(case, self.size, limits, self.channels)]
+
+    def question(self, case: np.ndarray) -> str:
+        """The human turn, beginning with one `<image>` per picture."""
+        return self.builder.question(case)
+
+    def show(self, case: np.ndarray) -> Shown:
+        """Pictures and question together."""
+        return Shown(self.pictures(case), self.question(case))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; `from_dict` gives an equal object back."""
+        return {**dataclasses.asdict(self), "builder": self.builder.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Presentation:
+        """The object that `to_dict` described."""
+        limits = values["limits"]
+        return cls(
+            builder=PromptBuilder.from_dict(values["builder"]),
+            size=tuple(values["size"]),
+            limits=None if limits is None else tuple((low, high) for low, high in limits),
+            channels=values["channels"],
+            plot_downsampled=values["plot_downsampled"],
+        )

@@ -1,0 +1,193 @@
+"""A classical baseline as a run of its own, with the same files as any other run."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+from tqdm import tqdm
+
+from vlm_tsc.archive.series_set import SeriesSet
+from vlm_tsc.classify import classical
+from vlm_tsc.errors import InputError
+from vlm_tsc.evaluate.metrics import metrics_document, read_metrics
+from vlm_tsc.evaluate.predictions import predictions_of, write_predictions
+from vlm_tsc.files import write_json, write_text
+from vlm_tsc.manifest import begin_stage, check_stage, commit, data_hash, finish_stage
+from vlm_tsc.run import RunFolder, peak_memory_mb
+from vlm_tsc.settings import PLAIN_NAME, is_plain_name
+
+if TYPE_CHECKING:
+    from vlm_tsc.archive import Splits
+
+STAGE = "evaluation"
+LIMIT_S = 60.0
+OPTIONS = {  # what `eval/baselines.py` takes → what it takes without being told
+    "dataset": None,
+    "data_dir": None,
+    "test": None,
+    "split": "official",
+    "missing": "error",
+    "lengths": "keep",
+    "vlm_root": Path("."),
+}
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """A baseline that was not run, because it would have taken too long.
+
+    Attributes
+    ----------
+    name : str
+    seconds : float
+        What it would take.
+    command : str
+        What to type to run it all the same.
+    """
+
+    name: str
+    seconds: float
+    command: str
+
+    def __str__(self) -> str:
+        title = classical.TITLES[self.name]
+        minutes = max(self.seconds / 60, 1)
+        return f"{title} was not run: it would take about {minutes:.0f} min. To run it:\n  {self.command}"
+
+
+def run_baseline(
+    name: str,
+    splits: Splits,
+    runs: Path | str,
+    *,
+    given: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    limit_s: float | None = LIMIT_S,
+) -> dict[str, Any] | NotRun:
+    """Fit a baseline, answer the test part, and write predictions.jsonl, metrics.json, config.yaml and manifest.json.
+
+    Parameters
+    ----------
+    name : str
+        A key of `classical.BASELINES`.
+    splits : Splits
+    runs : path
+        The folder of all runs; the baseline's is `<runs>/<dataset>/<name>`, with the split added unless it is official.
+    given : mapping, optional
+        How `splits` was loaded (dataset, data_dir, test, missing, lengths, vlm_root), for `config.yaml` and for the
+        command that is named when the baseline is not run. Default: the dataset's name.
+    seed : int
+        Written into metrics.json; the baselines draw nothing at random.
+    limit_s : float or None
+        Seconds above which, by an estimate, it is not run; None runs it however long it takes.
+
+    Returns
+    -------
+    dict or NotRun
+        The content of metrics.json: of the finished run in that folder, if that was on the same series.
+
+    Raises
+    ------
+    InputError
+        Unknown name; a dataset's name that cannot name a folder.
+    """
+    given = {"dataset": splits.test.name, **(given or {}), "split": splits.split}
+    train, test = classical.training_cases(splits.train, splits.validation, splits.split), splits.test
+    folder = baseline_folder(name, splits, runs)
+    outputs = [folder.predictions, folder.config, folder.metrics]
+    digest = _digest(name, splits.split, train, test)
+    state = check_stage(folder, STAGE, digest, outputs)
+    if state == "done":
+        return read_metrics(folder.metrics)
+    if state == "stale":
+        begin_stage(folder, STAGE, digest, outputs)  # removes figures of other series, even if this is then not run
+    X_train, X_test = classical.as_needed(name, train, test)
+    per_case = classical.seconds_per_case(name, X_train, X_test)
+    if limit_s is not None and per_case * test.n_cases > limit_s:
+        return NotRun(name, per_case * test.n_cases, baseline_command(name, given))
+
+    begin_stage(folder, STAGE, digest, outputs)
+    probabilities, times = _fit_and_answer(name, (X_train, train.y), X_test, test.class_names, per_case)
+    rows = predictions_of(test.ids, test.y, probabilities, test.class_names)
+    document = metrics_document(
+        rows,
+        test.class_names,
+        classifier=name,
+        dataset=test.name,
+        split=splits.split,
+        seed=seed,
+        commit=commit(),
+        n_train=train.n_cases,
+        n_validation=splits.train.n_cases + _n(splits.validation) - train.n_cases,
+        peak_memory_mb=peak_memory_mb(),
+        **times,
+    )
+    write_predictions(folder.predictions, rows)
+    write_text(folder.config, _config(name, given))
+    write_json(folder.metrics, document)  # last: a run with a metrics.json is a finished one
+    finish_stage(folder, STAGE, digest, counts={"train": train.counts, "test": test.counts})
+    return document
+
+
+def baseline_folder(name: str, splits: Splits, runs: Path | str) -> RunFolder:
+    """`<runs>/<dataset>/<name>`, and `<name>-<split>` for other splits than the official: none overwrites another."""
+    if not is_plain_name(splits.test.name):
+        raise InputError("this cannot name a folder of runs", where="dataset", got=splits.test.name, allowed=PLAIN_NAME)
+    suffix = "" if splits.split == "official" else "-" + splits.split.replace(":", "-")
+    return RunFolder(Path(runs) / splits.test.name / f"{name}{suffix}")
+
+
+def baseline_command(name: str, given: Mapping[str, Any]) -> str:
+    """The command line that runs the baseline on the data that `given` describes, whatever it takes."""
+    options = {key: given[key] for key in OPTIONS if given.get(key) not in (None, OPTIONS[key])}
+    words = [word for key, value in options.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+    return shlex.join(["python", "eval/baselines.py", name, *words])
+
+
+def _digest(name: str, split: str, train: SeriesSet, test: SeriesSet) -> str:
+    """Hash of everything that determines the figures."""
+    made_with = {"parameters": classical.parameters(name), "aeon": metadata.version("aeon")}
+    settings = {"classifier": name, **made_with, "split": split, "class_names": train.class_names}
+    return data_hash(settings, [array for part in (train, test) for array in (*part.X, part.y, np.array(part.ids))])
+
+
+def _fit_and_answer(
+    name: str,
+    train: tuple[classical.Series, np.ndarray],
+    X: classical.Series,
+    class_names: tuple[str, ...],
+    per_case: float,
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Probabilities (n_cases, n_classes) of the cases `X`, columns as in `class_names`, and what it took."""
+    started = time.perf_counter()
+    classifier = classical.make_baseline(name).fit(*train)
+    fitted = time.perf_counter()
+    columns = [class_names.index(str(label)) for label in classifier.classes_]
+    probabilities = np.zeros((len(X), len(class_names)))  # a class that training lacks stays at 0
+    chunk = classical.chunk_size(per_case)
+    # a long wait is shown, a short one is not; disable=None: only on a terminal
+    with tqdm(total=len(X), desc=classical.TITLES[name], unit="case", delay=2, leave=False, disable=None) as bar:
+        start = 0  # not bar.n, which a disabled bar leaves at 0
+        for part in classical.probabilities_in_chunks(classifier, X, chunk):
+            probabilities[start : start + len(part), columns] = part
+            start += len(part)
+            bar.update(len(part))
+    return probabilities, {"train_seconds": fitted - started, "predict_seconds": time.perf_counter() - fitted}
+
+
+def _config(name: str, given: Mapping[str, Any]) -> str:
+    values = {key: str(value) for key, value in given.items() if value is not None}
+    content = {"classifier": name, "parameters": classical.parameters(name), **values}
+    return "# Everything that determines this run.\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def _n(part: SeriesSet | None) -> int:
+    return 0 if part is None else part.n_cases

@@ -1,0 +1,85 @@
+"""Ask a finished run's model about its test records, and write predictions.jsonl and metrics.json."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vlm_tsc.answer.ask import ask
+from vlm_tsc.conversation.answers import AnswerMap
+from vlm_tsc.conversation.presentation import Shown
+from vlm_tsc.conversation.records import Record, images_of
+from vlm_tsc.evaluate.predictions import Prediction, predictions_of
+from vlm_tsc.representation.png import read_png
+
+
+class RecordedCases(Sequence[Shown]):
+    """Records on disk as shown cases; pictures are read when a case is asked for."""
+
+    def __init__(self, records: Sequence[Record], folder: Path, blank: bool = False):
+        self.records, self.folder, self.is_blank = records, folder, blank
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: Any) -> Any:
+        record = self.records[index]
+        shown = Shown([read_png(self.folder / name) for name in images_of(record)], record["conversations"][0]["value"])
+        return shown.blank() if self.is_blank else shown
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Predictions of every test case as recorded and with blank pictures (None without pictures), and the seconds."""
+
+    predictions: list[Prediction]
+    blank: list[Prediction] | None
+    seconds: float
+
+
+def evaluate_records(
+    model: Any,
+    processor: Any,
+    records: Sequence[Record],
+    folder: Path,
+    answer_map: AnswerMap,
+    *,
+    batch_size: int,
+    precision: torch.dtype,
+    progress: bool = True,
+) -> Evaluated:
+    """Score and generate for every record, then score again with the pictures blanked."""
+    started = time.monotonic()
+    options = {"batch_size": batch_size, "precision": precision}
+    cases = RecordedCases(records, folder)
+    asked = ask(model, processor, cases, answer_map.answers, generate=True, progress=_label(progress, "test"), **options)
+    seconds = time.monotonic() - started
+    ids = [record["id"] for record in records]
+    truth = [_label_of(record, answer_map) for record in records]
+    names = answer_map.class_names
+    generated = asked.generated or [None] * len(ids)
+    predictions = [
+        replace(prediction, generated=text, parsed=answer_map.label_of(text or ""))
+        for prediction, text in zip(predictions_of(ids, truth, asked.probabilities, names), generated, strict=True)
+    ]
+    blank = None
+    if images_of(records[0]):
+        cases = RecordedCases(records, folder, blank=True)
+        asked = ask(model, processor, cases, answer_map.answers, progress=_label(progress, "blank"), **options)
+        blank = predictions_of(ids, truth, asked.probabilities, names)
+    return Evaluated(predictions, blank, seconds)
+
+
+def _label(progress: bool, text: str) -> str | None:
+    return text if progress else None
+
+
+def _label_of(record: Record, answer_map: AnswerMap) -> str:
+    label = answer_map.label_of(record["conversations"][1]["value"])
+    assert label is not None  # read_records has checked the answers
+    return label

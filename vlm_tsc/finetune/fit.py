@@ -1,0 +1,196 @@
+"""Fine-tune a loaded base on training cases and leave a finished adapter folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PrinterCallback, TrainingArguments
+from transformers.trainer_utils import set_seed
+
+from vlm_tsc.answer.ask import ask
+from vlm_tsc.answer.batch import answer_trie, encode_examples
+from vlm_tsc.archive.series_set import SeriesSet
+from vlm_tsc.conversation.presentation import Presentation
+from vlm_tsc.finetune.adapter import add_lora, name_base, projector_names, set_trainable, write_adapter_facts
+from vlm_tsc.finetune.draws import Draw, TrainingDraws
+from vlm_tsc.finetune.progress import ProgressLines
+from vlm_tsc.finetune.preflight import check_sees_picture, check_supervision
+from vlm_tsc.finetune.trainer import AnswerTrainer
+
+_PREFLIGHT_CASES = 8
+
+
+def fit_adapter(
+    model: Any,
+    processor: Any,
+    train: SeriesSet,
+    validation: SeriesSet | None,
+    presentation: Presentation,
+    adapter_folder: Path,
+    *,
+    base: str,
+    base_folder: Path,
+    patterns: Mapping[str, str],
+    parts: Sequence[str],
+    method: str,
+    lora: Mapping[str, Any],
+    steps: int,
+    batch_size: int,
+    eval_batch_size: int,
+    learning_rate: float,
+    projector_learning_rate: float | None,
+    warmup_ratio: float,
+    gradient_accumulation: int,
+    augment: float,
+    label_smoothing: float,
+    precision: torch.dtype,
+    seed: int,
+    checkpoint_steps: int,
+    fits: Callable[[str], bool] | None = None,
+    deepspeed: str | None = None,
+    report_to: str = "none",
+    run_name: str | None = None,
+    workers: int = 0,
+    progress: bool = True,
+) -> Any:
+    """Train until `steps`, from the newest whole checkpoint beside `adapter_folder` if there is one.
+
+    Only `train` is learned from; `validation`, if there is one, chooses the checkpoint, else the last one is kept. The
+    finished adapter appears at `adapter_folder` in one rename, so a folder of that name is always whole.
+
+    Returns
+    -------
+    The trained model, in evaluation mode.
+    """
+    set_seed(seed)
+    projector = projector_names(model, patterns) if "projector" in parts else []
+    model = add_lora(model, patterns, parts, **lora) if method == "lora" else set_trainable(model, patterns, parts)
+    answers = presentation.builder.answer_map
+    trie = answer_trie(processor, presentation.question(train.X[0]), answers.answers)
+    tokens = dict(zip(answers.answers, trie.answers, strict=True))
+    draws = TrainingDraws(
+        list(train.X),
+        train.ids,
+        [answers.answer_of(label) for label in train.y],
+        presentation,
+        n_draws=steps * batch_size * gradient_accumulation * _world_size(),
+        strength=augment,
+        seed=seed,
+        fits=fits,
+    )
+    checkpoints = adapter_folder.parent / "checkpoints"
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        run_name=run_name,
+        max_steps=steps,
+        per_device_train_batch_size=batch_size,
+        gradient_accumulation_steps=gradient_accumulation,
+        learning_rate=learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=warmup_ratio,
+        weight_decay=0.01,
+        bf16=precision == torch.bfloat16,
+        use_cpu=not torch.cuda.is_available(),
+        seed=seed,
+        logging_steps=10,
+        save_steps=checkpoint_steps,
+        save_total_limit=2,
+        eval_strategy="steps" if validation is not None else "no",
+        eval_steps=checkpoint_steps,
+        load_best_model_at_end=validation is not None,
+        metric_for_best_model="eval_score",
+        greater_is_better=True,
+        report_to=[report_to],
+        deepspeed=deepspeed,
+        remove_unused_columns=False,
+        dataloader_num_workers=workers,
+        disable_tqdm=True,  # our own lines are shorter
+    )
+
+    def collate(examples: list[Draw]) -> dict[str, Any]:
+        return encode_examples(processor, [one.shown for one in examples], [tokens[one.answer] for one in examples])
+
+    def validate() -> dict[str, float]:
+        assert validation is not None
+        shown = [presentation.show(case) for case in validation.X]
+        asked = ask(
+            model, processor, shown, answers.answers, batch_size=eval_batch_size, precision=precision
+        )
+        return _validation_figures(asked.probabilities, validation)
+
+    trainer = AnswerTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=draws,
+        eval_dataset=[] if validation is not None else None,
+        data_collator=collate,
+        processing_class=processor.tokenizer,
+        validate=validate if validation is not None else None,
+        projector=projector,
+        projector_learning_rate=projector_learning_rate,
+        label_smoothing=label_smoothing,
+        callbacks=[ProgressLines(progress)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    _preflight(model, processor, draws, tokens)
+    started = time.monotonic()
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
+    if trainer.is_world_process_zero():
+        seconds = round(time.monotonic() - started, 1)
+        _finish(trainer, presentation, adapter_folder, base, base_folder, method=method, steps=steps, seconds=seconds)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    return model.eval()
+
+
+def _preflight(model: Any, processor: Any, draws: TrainingDraws, tokens: Mapping[str, Sequence[int]]) -> None:
+    examples = [draws[i] for i in range(min(_PREFLIGHT_CASES, len(draws)))]
+    check_supervision(processor, examples, [tokens[example.answer] for example in examples])
+    model.eval()
+    check_sees_picture(model, processor, examples)
+    model.train()
+
+
+def _validation_figures(probabilities: np.ndarray, validation: SeriesSet) -> dict[str, float]:
+    """Accuracy and log-loss; `score` orders checkpoints by accuracy, and by log-loss among equals."""
+    truth = np.array([validation.class_names.index(label) for label in validation.y])
+    accuracy = float((probabilities.argmax(1) == truth).mean())
+    log_loss = float(-np.log(probabilities[np.arange(len(truth)), truth].clip(1e-12)).mean())
+    return {"accuracy": accuracy, "log_loss": log_loss, "score": accuracy - 1e-3 * log_loss}
+
+
+def last_whole_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end; half-written ones are removed.
+
+    The Trainer writes `trainer_state.json` last, so a checkpoint without it was interrupted.
+    """
+    whole = []
+    for path in folder.glob("checkpoint-*"):
+        try:
+            whole.append((json.loads((path / "trainer_state.json").read_text())["global_step"], path))
+        except (OSError, ValueError, KeyError):
+            shutil.rmtree(path, ignore_errors=True)
+    return str(max(whole)[1]) if whole else None
+
+
+def _finish(trainer: AnswerTrainer, presentation: Presentation, adapter_folder: Path, base: str, base_folder: Path, **training: Any) -> None:
+    part = adapter_folder.with_name(adapter_folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    trainer.save_model(str(part))
+    name_base(part, base)
+    (part / "training_args.bin").unlink(missing_ok=True)  # a pickle; config.yaml of the run says the same
+    write_adapter_facts(part, presentation, base, base_folder, **training)
+    (part / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in trainer.state.log_history))
+    shutil.rmtree(adapter_folder, ignore_errors=True)
+    os.replace(part, adapter_folder)
+
+
+def _world_size() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))

@@ -1,0 +1,48 @@
+"""How training goes, in lines a person can read."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback
+
+
+class ProgressLines(TrainerCallback):
+    """A progress bar on a terminal; elsewhere (a log file) about ten lines."""
+
+    def __init__(self, on_terminal: bool):
+        self.on_terminal = on_terminal
+        self.bar: tqdm[Any] | None = None
+        self.loss = self.accuracy = ""
+        self.started = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.started = time.monotonic()
+        if state.is_world_process_zero and state.global_step:
+            print(f"going on from step {state.global_step} of {state.max_steps}", flush=True)
+        if self.on_terminal and state.is_world_process_zero:
+            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="train", unit="step", ncols=80)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        logs = logs or {}
+        if "loss" in logs:
+            self.loss = f"loss {logs['loss']:.3f}"
+        if "eval_accuracy" in logs:
+            self.accuracy = f"validation {logs['eval_accuracy']:.3f}"
+        if self.bar is not None:
+            self.bar.set_postfix_str(" ".join(part for part in (self.loss, self.accuracy) if part))
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.bar is not None:
+            self.bar.update(state.global_step - self.bar.n)
+        elif state.is_world_process_zero and state.global_step % max(1, state.max_steps // 10) == 0:
+            seconds = time.monotonic() - self.started
+            facts = [f"step {state.global_step}/{state.max_steps}", self.loss, self.accuracy, f"{seconds:.0f} s"]
+            print("  ".join(fact for fact in facts if fact), file=sys.stderr, flush=True)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.bar is not None:
+            self.bar.close()

@@ -1,0 +1,124 @@
+"""Hugging Face's Trainer with a loss on the answers only, and checkpoints that are read back without pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save
+from torch.utils.data import SequentialSampler
+from transformers import Trainer
+
+from vlm_tsc.answer.batch import IGNORED
+from vlm_tsc.files import write_bytes, write_json
+from vlm_tsc.finetune.state import load_optimizer_tensors, load_random_state, optimizer_tensors, save_random_state
+
+_OPTIMIZER_FILE = "optimizer.safetensors"
+_SCHEDULER_FILE = "scheduler.json"
+
+
+class AnswerTrainer(Trainer):
+    """Trains on draws in their given order.
+
+    Parameters
+    ----------
+    validate : callable, optional
+        () -> figures of the validation part, called at every evaluation; names get the prefix "eval_".
+    projector : sequence of str
+        Names of the projector's layers: they train at `projector_learning_rate` if that is given.
+    """
+
+    loss_is_scaled_for_ga = False  # compute_loss returns a mean over the micro-batch
+
+    def __init__(
+        self,
+        *args: Any,
+        validate: Callable[[], dict[str, float]] | None = None,
+        projector: Sequence[str] = (),
+        projector_learning_rate: float | None = None,
+        label_smoothing: float = 0.0,
+        **kwargs: Any,
+    ):
+        super().__init__(*args, **kwargs)
+        self.model_accepts_loss_kwargs = False
+        self.validate = validate
+        self.projector = tuple(projector)
+        self.projector_learning_rate = projector_learning_rate
+        self.answer_smoothing = label_smoothing
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        """Mean cross-entropy per answer token. Logits are computed for the answers' columns alone: the vocabulary is
+        the widest layer, and a prompt has a hundred times more tokens than its answer."""
+        labels = inputs.pop("labels")
+        width = labels.shape[1]
+        outputs = model(**inputs, logits_to_keep=width + 1, use_cache=False)
+        logits = outputs.logits[:, :-1].float()  # column i predicts token i + 1
+        loss = F.cross_entropy(
+            logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, label_smoothing=self.answer_smoothing
+        )
+        return (loss, outputs) if return_outputs else loss
+
+    def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
+        """The figures of `validate`, logged."""
+        figures = self.validate() if self.validate else {}
+        named = {f"{metric_key_prefix}_{name}": value for name, value in figures.items()}
+        self.log(named)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, named)
+        return named
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """As the Trainer's, but the projector may have a learning rate of its own."""
+        if self.optimizer is not None or self.projector_learning_rate is None:
+            return super().create_optimizer(model)
+        model = model or self.model
+        decay = self.get_decay_parameter_names(model)
+        groups: dict[tuple[bool, bool], list[Any]] = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                is_projector = any(f"{layer}." in name for layer in self.projector)
+                groups.setdefault((is_projector, name in decay), []).append(parameter)
+        kind, options = self.get_optimizer_cls_and_kwargs(self.args, model)
+        self.optimizer = kind(
+            [
+                {
+                    "params": parameters,
+                    "lr": self.projector_learning_rate if is_projector else self.args.learning_rate,
+                    "weight_decay": self.args.weight_decay if decays else 0.0,
+                }
+                for (is_projector, decays), parameters in groups.items()
+            ],
+            **options,
+        )
+        return self.optimizer
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        return SequentialSampler(train_dataset or self.train_dataset)  # the draws are shuffled already
+
+    # The checkpoint's optimizer, schedule and random state without pickle. DeepSpeed keeps its own files.
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self.is_deepspeed_enabled:
+            return super()._save_optimizer_and_scheduler(output_dir)
+        if self.args.should_save:
+            write_bytes(Path(output_dir) / _OPTIMIZER_FILE, save(optimizer_tensors(self.optimizer)))
+            state = {k: v for k, v in self.lr_scheduler.state_dict().items() if k != "lr_lambdas"}
+            write_json(Path(output_dir) / _SCHEDULER_FILE, state)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or self.is_deepspeed_enabled:
+            return super()._load_optimizer_and_scheduler(checkpoint)
+        load_optimizer_tensors(self.optimizer, load_file(Path(checkpoint) / _OPTIMIZER_FILE))
+        state = json.loads((Path(checkpoint) / _SCHEDULER_FILE).read_text())
+        lambdas = self.lr_scheduler.state_dict()["lr_lambdas"]  # functions: made anew, never stored
+        self.lr_scheduler.load_state_dict({**state, "lr_lambdas": lambdas})
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        save_random_state(Path(output_dir) / f"random_state_{self.args.process_index}.safetensors")
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        path = Path(checkpoint or "") / f"random_state_{self.args.process_index}.safetensors"
+        if checkpoint is not None and path.exists():
+            load_random_state(path)

@@ -1,0 +1,298 @@
+"""The main job: settings → data → adapter → metrics → table. Each step is skipped when its finished output is here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from vlm_tsc.archive import Splits, load
+from vlm_tsc.bases import load_base
+from vlm_tsc.config import Settings, resolved_yaml
+from vlm_tsc.conversation.cards import load_card
+from vlm_tsc.conversation.presentation import Presentation
+from vlm_tsc.conversation.records import read_records
+from vlm_tsc.errors import InputError
+from vlm_tsc.files import write_json, write_text
+from vlm_tsc.manifest import begin_stage, check_stage, commit, data_hash, finish_stage, read_manifest
+from vlm_tsc.run import RunFolder, data_settings, peak_memory_mb, run_folder, training_settings
+
+log = logging.getLogger(__name__)
+
+_WAIT_SECONDS = 3600  # that other ranks wait for the first to write the data
+
+
+def load_splits(settings: Settings, seed: int) -> Splits:
+    """The series of a run."""
+    assert settings.dataset is not None
+    return load(
+        settings.dataset,
+        data_dir=settings.data_dir,
+        test=settings.test,
+        split=settings.split,
+        missing=settings.missing,
+        lengths=settings.lengths,
+        seed=seed,
+    )
+
+
+def prepare(settings: Settings, seed: int, splits: Splits | None = None) -> RunFolder:
+    """Write the run folder's series, pictures and conversations, unless they are there already."""
+    from vlm_tsc.conversation.prepare import choose_presentation, expected_hash, write_data
+    from vlm_tsc.conversation.processor import checkpoint_folder, load_processor
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    splits = splits or load_splits(settings, seed)
+    run = run_folder(settings, splits.train.name, seed)
+    base = load_base(settings.base, settings.llava_root)
+    processor = load_processor(checkpoint_folder(base, settings.llava_root))
+    card = load_card(splits.train.name)
+    expected = expected_hash(data_settings(settings) | {"seed": seed}, splits, processor, card)
+    if _rank() > 0:
+        _wait_for_data(run, expected)
+        return run
+    assert settings.round_to is not None and settings.context_length is not None
+    prepared = choose_presentation(
+        splits,
+        processor,
+        base,
+        card,
+        data_repr=settings.data_repr,
+        round_to=settings.round_to,
+        context_length=settings.context_length,
+        downsample=settings.downsample,
+        downsampling=settings.downsampling,
+        limits=settings.limits,
+        channels=settings.channels,
+        plot_downsampled=settings.plot_downsampled_graph,
+    )
+    write_data(run, splits, prepared, expected, workers=settings.workers, progress=_shows_progress())
+    write_text(run.config, resolved_yaml(settings.model_copy(update={"seed": seed, "seeds": None})))
+    return run
+
+
+def finetune(settings: Settings, run: RunFolder, seed: int) -> None:
+    """Train the run's adapter, from its newest checkpoint if it was interrupted, unless it is finished."""
+    from vlm_tsc.answer.model import be_quiet, choose_precision, device, load_model, use_all_cores
+    from vlm_tsc.archive.store import read_splits
+    from vlm_tsc.conversation.budget import TokenCounter
+    from vlm_tsc.conversation.processor import checkpoint_folder
+    from vlm_tsc.finetune.adapter import base_hash
+    from vlm_tsc.finetune.fit import fit_adapter
+    from vlm_tsc.finetune.steps import choose_steps
+
+    base = load_base(settings.base, settings.llava_root)
+    base_folder = checkpoint_folder(base, settings.llava_root)
+    expected = _training_hash(settings, run, seed, base_hash(base_folder))
+    outputs = [run.adapter]
+    state = check_stage(run, "training", expected, outputs)
+    if state == "done":
+        return
+    if _rank() == 0:
+        if state != "partial" or not settings.resume:
+            begin_stage(run, "training", expected, [*outputs, run.checkpoints, run.predictions, run.metrics])
+        if not settings.resume:
+            _remove_checkpoints(run)
+    be_quiet()
+    use_all_cores()
+    splits = read_splits(run.series)
+    presentation = presentation_of(run)
+    precision = choose_precision(settings.precision)
+    model, processor = load_model(base_folder, precision)
+    counter = TokenCounter(processor, presentation.builder, presentation.size)
+    assert settings.batch_size is not None and settings.context_length is not None
+    assert settings.trainable is not None and settings.learning_rate is not None
+    steps = choose_steps(
+        splits.train.n_cases,
+        settings.batch_size * settings.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1")),
+        num_epochs=settings.num_epochs,
+        epochs=base.epochs,
+        min_steps=base.min_steps,
+        max_steps=base.max_steps,
+    )
+    limit = settings.context_length
+    fit_adapter(
+        model.to(device()),
+        processor,
+        splits.train,
+        splits.validation,
+        presentation,
+        run.adapter,
+        base=settings.base,
+        base_folder=base_folder,
+        patterns=base.lora_targets,
+        parts=settings.trainable,
+        method=settings.method,
+        lora={"r": settings.lora_r, "alpha": settings.lora_alpha, "dropout": settings.lora_dropout},
+        steps=steps,
+        batch_size=settings.batch_size,
+        eval_batch_size=settings.eval_batch_size or settings.batch_size,
+        learning_rate=settings.learning_rate,
+        projector_learning_rate=settings.projector_learning_rate,
+        warmup_ratio=settings.warmup_ratio,
+        gradient_accumulation=settings.gradient_accumulation,
+        augment=settings.augment or 0.0,
+        label_smoothing=settings.label_smoothing,
+        precision=precision,
+        seed=seed,
+        checkpoint_steps=settings.checkpoint_steps or max(20, steps // 10),
+        fits=lambda question: int(counter.count([question])[0]) <= limit,
+        deepspeed=str(settings.deepspeed) if settings.deepspeed else None,
+        report_to=settings.report_to,
+        run_name=f"{splits.train.name}-{run.path.name}",
+        progress=_shows_progress(),
+    )
+    if _rank() == 0:
+        finish_stage(run, "training", expected)
+
+
+def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
+    """Answer the run's test records and write predictions.jsonl and metrics.json, unless they are there."""
+    from vlm_tsc.answer.model import be_quiet, choose_precision, device, use_all_cores
+    from vlm_tsc.conversation.processor import checkpoint_folder
+    from vlm_tsc.evaluate.evaluation import evaluate_records
+    from vlm_tsc.evaluate.metrics import metrics_document, read_metrics
+    from vlm_tsc.evaluate.predictions import write_predictions
+    from vlm_tsc.finetune.adapter import load_finished
+
+    manifest = read_manifest(run)
+    if manifest is None or "training" not in manifest.finished:
+        raise InputError("This run has no finished adapter.", where=run.path, fix="run train.py (again) to finish it")
+    expected = data_hash({"training": manifest.finished["training"], "answers": settings.answers})
+    outputs = [run.predictions, run.metrics]
+    if check_stage(run, "evaluation", expected, outputs) == "done":
+        return read_metrics(run.metrics)
+    begin_stage(run, "evaluation", expected, outputs)
+    be_quiet()
+    use_all_cores()
+    presentation = presentation_of(run)
+    answer_map = presentation.builder.answer_map
+    records = read_records(run.test, answers=answer_map.answers, images_in=run.path)
+    base = load_base(settings.base, settings.llava_root)
+    precision = choose_precision(settings.precision)
+    model, processor, facts = load_finished(run.adapter, checkpoint_folder(base, settings.llava_root), precision)
+    evaluated = evaluate_records(
+        model.to(device()),
+        processor,
+        records,
+        run.path,
+        answer_map,
+        batch_size=settings.eval_batch_size or 8,
+        precision=precision,
+        progress=_shows_progress(),
+    )
+    counts = {part: sum(by_class.values()) for part, by_class in manifest.counts.items()}
+    document = metrics_document(
+        evaluated.predictions,
+        answer_map.class_names,
+        classifier="llava",
+        dataset=run.path.parent.name,
+        split=manifest.details["split"],
+        seed=seed,
+        commit=commit(),
+        n_train=counts["train"],
+        n_validation=counts.get("validation", 0),
+        base=settings.base,
+        data_repr=settings.data_repr,
+        answers=settings.answers,
+        blank=evaluated.blank,
+        train_seconds=facts["seconds"],
+        predict_seconds=round(evaluated.seconds, 1),
+        peak_memory_mb=round(peak_memory_mb(), 1),
+    )
+    write_predictions(run.predictions, evaluated.predictions)
+    write_json(run.metrics, document)
+    finish_stage(run, "evaluation", expected)
+    return document
+
+
+def baseline_notes(settings: Settings, splits: Splits) -> list[str]:
+    """Run the cheap baselines on the same split; returns what to say of those that would take too long."""
+    from vlm_tsc.evaluate.baseline import OPTIONS, NotRun, run_baseline
+
+    given = {key: getattr(settings, key) for key in OPTIONS}
+    made = [run_baseline(name, splits, settings.vlm_root / "runs", given=given) for name in settings.baselines]
+    return [str(one) for one in made if isinstance(one, NotRun)]
+
+
+def table_text(settings: Settings, runs: Sequence[RunFolder], splits: Splits, notes: Sequence[str] = ()) -> str:
+    """The table of these runs and every finished baseline of the same set and split."""
+    from vlm_tsc.evaluate.published import published
+    from vlm_tsc.report import collect, table
+
+    found = collect(runs[0].path.parent, splits.split)
+    own = {run.path.name for run in runs}
+    shown = [run for run in found if run["run"] in own] + [run for run in found if run["run"] not in own]
+    return table(shown, published(splits.test.name, splits.split, splits.test.n_cases), notes=notes)
+
+
+def presentation_of(run: RunFolder) -> Presentation:
+    """How this run shows its cases, from its manifest."""
+    manifest = read_manifest(run)
+    if manifest is None or "presentation" not in manifest.details:
+        raise InputError("This run has no finished data.", where=run.path, fix="run dataset.py or train.py first")
+    return Presentation.from_dict(manifest.details["presentation"])
+
+
+def data_summary(run: RunFolder) -> str:
+    """Counts per class and split, the downsampling factor and the token range, for people."""
+    manifest = read_manifest(run)
+    assert manifest is not None
+    presentation = presentation_of(run)
+    tokens = manifest.details["tokens"]
+    parts = list(manifest.counts)
+    width = max([5, *(len(name) for name in presentation.builder.answer_map.class_names)])
+    lines = [f"{'class':<{min(width, 40)}}  answer  " + "".join(f"{part:>12}" for part in parts)]
+    for name, answer in zip(
+        presentation.builder.answer_map.class_names, presentation.builder.answer_map.answers, strict=True
+    ):
+        counts = "".join(f"{manifest.counts[part].get(name, 0):>12}" for part in parts)
+        lines.append(f"{name[:40]:<{min(width, 40)}}  {answer:<6}  {counts}")
+    builder = presentation.builder
+    how = f"one value in {builder.factor} ({builder.method})" if builder.factor > 1 else "every value"
+    if not builder.has_values:
+        how = "no values"
+    lines.append(f"text: {how}; tokens a case: {tokens['min']} to {tokens['max']}, of which pictures {tokens['image']}")
+    return "\n".join(lines)
+
+
+def _training_hash(settings: Settings, run: RunFolder, seed: int, base: str) -> str:
+    manifest = read_manifest(run)
+    if manifest is None or "data" not in manifest.finished:
+        raise InputError("This run has no finished data.", where=run.path, fix="run dataset.py or train.py first")
+    values = training_settings(settings) | {"seed": seed, "data": manifest.finished["data"], "base_hash": base}
+    return data_hash(values)
+
+
+def _remove_checkpoints(run: RunFolder) -> None:
+    import shutil
+
+    shutil.rmtree(run.checkpoints, ignore_errors=True)
+
+
+def say(text: str) -> None:
+    """Print for a person; under a launcher only the first rank speaks."""
+    if _rank() == 0:
+        print(text, flush=True)
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+def _wait_for_data(run: RunFolder, expected: str) -> None:
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while time.monotonic() < deadline:
+        manifest = read_manifest(run)
+        if manifest is not None and manifest.finished.get("data") == expected:
+            return
+        time.sleep(0.5)
+    raise InputError("The first rank did not finish the data.", where=run.path, got=f"{_WAIT_SECONDS} s without it")
+
+
+def _shows_progress() -> bool:
+    import sys
+
+    return sys.stderr.isatty() and _rank() == 0

@@ -1,0 +1,154 @@
+"""The LLaVA recipe in miniature: vision tower, then captions, then instructions; resumable at every stage."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import nn
+
+from vlm_tsc.answer.batch import IGNORED, encode_examples
+from vlm_tsc.conversation.encoding import answer_tokens, prompt_text
+from vlm_tsc.conversation.records import question_messages
+from vlm_tsc.errors import InputError
+from vlm_tsc.pretrain.base_model import build_model, build_processor, train_tokenizer, vision_config
+from vlm_tsc.pretrain.loop import run_stage
+from vlm_tsc.pretrain.tasks import Example, caption_example, example_texts, question_example
+from vlm_tsc.pretrain.vision_stage import run_vision_stage
+from vlm_tsc.resources import find_file
+from vlm_tsc.yaml_file import read_yaml
+
+_CASES_PER_EPISODE = 8
+_TOKENIZER_TEXTS = 3000
+
+
+class StageConfig(BaseModel):
+    """One stage: optimizer steps, plots or examples a step, peak learning rate, warm-up steps."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    steps: int
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int
+
+
+class LlavaPretraining(BaseModel):
+    """All that `configs/pretrain/plot-llava-mini.yaml` sets."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    seed: int
+    image_size: int
+    patch_size: int
+    vision_width: int
+    vision_layers: int
+    feature_layer: int | list[int]
+    text_width: int
+    text_layers: int
+    text_intermediate: int
+    vocab_size: int
+    vision: StageConfig
+    captions: StageConfig
+    instructions: StageConfig
+
+
+def read_config(path: Path | str) -> LlavaPretraining:
+    """The configuration in a YAML file; InputError names what is wrong in it."""
+    values, _ = read_yaml(find_file(path) or path)
+    try:
+        return LlavaPretraining.model_validate(values)
+    except ValidationError as error:
+        problems = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()]
+        raise InputError("The pre-training configuration is wrong.", where=path, got="; ".join(problems)) from None
+
+
+def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int = 1) -> None:
+    """Run or resume all stages in folder `work`, then write the checkpoint folder `out`, bf16 safetensors."""
+    tower_config = vision_config(config.image_size, config.patch_size, config.vision_width, config.vision_layers)
+    tower = run_vision_stage(
+        tower_config,
+        work / "vision",
+        seed=config.seed,
+        steps=config.vision.steps,
+        n_episodes=config.vision.batch_size // _CASES_PER_EPISODE,
+        n_cases=_CASES_PER_EPISODE,
+        learning_rate=config.vision.learning_rate,
+        warmup_steps=config.vision.warmup_steps,
+        workers=workers,
+    )
+    tokenizer = train_tokenizer(example_texts(config.seed, _TOKENIZER_TEXTS), config.vocab_size)
+    processor = build_processor(tokenizer, config.image_size, config.patch_size)
+    processor.tokenizer.padding_side = "left"
+    torch.manual_seed(config.seed)
+    model = build_model(
+        tokenizer,
+        tower_config,
+        width=config.text_width,
+        layers=config.text_layers,
+        intermediate=config.text_intermediate,
+        feature_layer=config.feature_layer,
+    )
+    model.model.vision_tower.load_state_dict(tower.state_dict())
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model.model.vision_tower.requires_grad_(False)
+    for name, stage, make in (
+        ("captions", config.captions, caption_example),
+        ("instructions", config.instructions, question_example),
+    ):
+        _run_language_stage(model, processor, make, stage, work / name, config.seed, config.image_size, workers)
+    _save(model, processor, out)
+
+
+def _run_language_stage(
+    model: Any, processor: Any, make: Any, stage: StageConfig, folder: Path, seed: int, image_size: int, workers: int
+) -> None:
+    def batch(step: int) -> list[dict[str, Any]]:
+        """Examples with and without a picture cannot share a tensor: up to two sub-batches."""
+        examples = [make(seed + 1, step * stage.batch_size + i, image_size) for i in range(stage.batch_size)]
+        groups = ([e for e in examples if e[0].pictures], [e for e in examples if not e[0].pictures])
+        return [encode(processor, group) for group in groups if group]
+
+    def loss_of(model: nn.Module, parts: list[dict[str, Any]]) -> tuple[torch.Tensor, dict[str, float]]:
+        losses, right, n_cases = [], 0, 0
+        for inputs in parts:
+            inputs = {key: value.to(model.device) for key, value in inputs.items()}  # type: ignore[union-attr]
+            labels = inputs.pop("labels")
+            logits = model(**inputs, logits_to_keep=labels.shape[1] + 1, use_cache=False).logits[:, :-1].float()
+            wanted = labels != IGNORED
+            losses.append(nn.functional.cross_entropy(logits[wanted], labels[wanted], reduction="none"))
+            right += int(((logits.argmax(-1) == labels) | ~wanted).all(1).sum())
+            n_cases += len(labels)
+        return torch.cat(losses).mean(), {"whole_answer_right": right / n_cases}
+
+    run_stage(
+        model,
+        batch,
+        loss_of,
+        folder=folder,
+        steps=stage.steps,
+        learning_rate=stage.learning_rate,
+        warmup_steps=stage.warmup_steps,
+        workers=workers,
+        plots_per_batch=stage.batch_size,
+    )
+
+
+def encode(processor: Any, examples: list[Example]) -> dict[str, Any]:
+    """Examples as tensors, the loss on their answers."""
+    shown = [one for one, _ in examples]
+    answers = [
+        answer_tokens(processor, prompt_text(processor, question_messages(one.question)), answer)
+        for one, answer in examples
+    ]
+    return encode_examples(processor, shown, answers)
+
+
+def _save(model: Any, processor: Any, out: Path) -> None:
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    model.cpu().to(torch.bfloat16).save_pretrained(part, max_shard_size="15MB")
+    processor.save_pretrained(part)
+    shutil.rmtree(out, ignore_errors=True)
+    part.rename(out)

@@ -1,0 +1,145 @@
+"""One training loop for every pre-training stage: seeded, resumable to the exact step, killed without loss.
+
+A batch is a pure function of (seed, step), so a resumed run sees the data an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from vlm_tsc.files import write_bytes
+from vlm_tsc.finetune.state import load_optimizer_tensors, optimizer_tensors
+
+STATE_FILE = "state.safetensors"  # weights, optimizer moments and the step: one file, so never two of different ages
+
+
+class StepBatches(Dataset):
+    """Batch number `step` is `make(step)`."""
+
+    def __init__(self, make: Callable[[int], Any], steps: int):
+        self.make = make
+        self.steps = steps
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Any:
+        return self.make(step)
+
+
+def run_stage(
+    model: nn.Module,
+    make_batch: Callable[[int], Any],
+    loss_of: Callable[[nn.Module, Any], tuple[torch.Tensor, dict[str, float]]],
+    *,
+    folder: Path,
+    steps: int,
+    learning_rate: float,
+    warmup_steps: int,
+    weight_decay: float = 0.05,
+    workers: int = 1,
+    save_every_seconds: float = 180.0,
+    log_every: int = 25,
+    plots_per_batch: int = 1,
+) -> None:
+    """Train the parameters of `model` that require gradients until `steps`, from the last checkpoint if there is one.
+
+    Parameters
+    ----------
+    make_batch : callable
+        step -> anything `loss_of` takes; runs in worker processes.
+    loss_of : callable
+        (model, batch) -> (scalar loss, figures for the log). Called under bf16 autocast.
+    folder : Path
+        `state.safetensors` (the checkpoint) and `log.jsonl` are kept here.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    device = next(model.parameters()).device
+    optimizer = torch.optim.AdamW(_decay_groups(model, weight_decay), lr=learning_rate, betas=(0.9, 0.98))
+    start = load_state(folder / STATE_FILE, model, optimizer)
+    if start >= steps:
+        return
+    loader = DataLoader(
+        StepBatches(make_batch, steps),
+        batch_size=None,
+        sampler=range(start, steps),  # type: ignore[arg-type]  # any iterable of indices serves
+        num_workers=workers,
+        prefetch_factor=8 if workers else None,
+    )
+    model.train()
+    saved = logged = time.monotonic()
+    sums: dict[str, float] = {}
+    for step, batch in enumerate(loader, start=start):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * _schedule(step, steps, warmup_steps)
+        with torch.autocast(device.type, torch.bfloat16):
+            loss, figures = loss_of(model, batch)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss.item()} at step {step}; the last checkpoint is in {folder}")
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        for name, value in {"loss": loss.item(), **figures}.items():
+            sums[name] = sums.get(name, 0.0) + value
+        now = time.monotonic()
+        if (step + 1) % log_every == 0:
+            line = {"step": step + 1, **{name: round(value / log_every, 4) for name, value in sums.items()}}
+            line["plots_per_second"] = round(log_every * plots_per_batch / (now - logged), 1)
+            _log(folder / "log.jsonl", line)
+            sums, logged = {}, now
+        if now - saved > save_every_seconds or step + 1 == steps:
+            save_state(folder / STATE_FILE, model, optimizer, step + 1)
+            saved = now
+
+
+def _schedule(step: int, steps: int, warmup: int) -> float:
+    """Linear warm-up, then half a cosine down to 2 % of the peak."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def _decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; biases, norms and embeddings of positions do not."""
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    plain = [p for name, p in trained if p.ndim < 2 or "embed" in name]
+    matrices = [p for name, p in trained if not (p.ndim < 2 or "embed" in name)]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+
+
+def _log(path: Path, line: dict[str, Any]) -> None:
+    text = json.dumps(line)
+    print(text, flush=True)
+    with path.open("a") as file:
+        file.write(text + "\n")
+
+
+def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Write weights, optimizer moments and step into one safetensors file, atomically."""
+    tensors = {f"model.{name}": value.detach().contiguous() for name, value in model.state_dict().items()}
+    tensors |= optimizer_tensors(optimizer)
+    tensors["step"] = torch.tensor(step)
+    write_bytes(path, save(tensors))
+
+
+def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> int:
+    """Load what `save_state` wrote; returns the step, 0 when there is no checkpoint."""
+    if not path.exists():
+        return 0
+    tensors = load_file(path)
+    prefix = "model."
+    model.load_state_dict({name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)})
+    if optimizer is not None:
+        load_optimizer_tensors(optimizer, tensors)
+    return int(tensors["step"])

@@ -1,0 +1,134 @@
+"""Stage 0: the vision tower learns to tell plots apart by the rules that define the classes of synthetic episodes.
+
+Supervised contrastive loss (Khosla et al. 2020, eq. 2): plots of one class of one episode attract each other, all
+others repel. The hard negatives are the other classes of the same episode: the same background, one sparse rule apart.
+So the tower is not made blind to small differences, as two augmented views of one series would make it, but has to find
+which of them recur.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import CLIPVisionConfig, CLIPVisionModel
+
+from vlm_tsc.pretrain.loop import run_stage
+from vlm_tsc.pretrain.synthetic import episode
+from vlm_tsc.representation.limits import train_limits
+from vlm_tsc.representation.line import draw
+
+
+class TowerWithHead(nn.Module):
+    """The tower and the head that only this stage needs.
+
+    The head keeps every patch apart (32 numbers each, flattened), so that *where* something happens must be readable
+    from the patch features that the projector will get.
+    """
+
+    def __init__(self, config: CLIPVisionConfig, embedding_size: int = 128, per_patch: int = 32):
+        super().__init__()
+        self.tower = CLIPVisionModel(config)
+        n_patches = (config.image_size // config.patch_size) ** 2
+        self.patch = nn.Linear(config.hidden_size, per_patch)
+        self.embed = nn.Sequential(
+            nn.Linear(n_patches * per_patch + config.hidden_size, 512), nn.GELU(), nn.Linear(512, embedding_size)
+        )
+        self.log_scale = nn.Parameter(torch.tensor(np.log(10.0)))
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """(n, 3, height, width) pixels in -1..1 -> (n, embedding_size) unit vectors."""
+        out = self.tower(pixel_values=pixel_values)
+        patches = self.patch(out.last_hidden_state[:, 1:]).flatten(1)
+        return F.normalize(self.embed(torch.cat([patches, out.pooler_output], dim=1)).float(), dim=1)
+
+
+def make_batch(
+    seed: int, step: int, *, image_size: int, n_episodes: int, n_cases: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Pixels (n, 3, h, w) uint8, episode (n,) and class (n,) of batch `step`; a pure function of its arguments."""
+    pictures, episodes, classes = [], [], []
+    for i in range(n_episodes):
+        index = step * n_episodes + i
+        made = episode(seed, index, n_cases=n_cases)
+        # as in fine-tuning: shared limits where the cases' level and size mean something, else each case's own
+        limits = train_limits(made.X) if index % 3 == 0 else None
+        channels = "multiples" if index % 5 == 0 else "auto"
+        pictures += [draw(case, (image_size, image_size), limits, channels) for case in made.X]
+        episodes += [i] * n_cases
+        classes += made.y.tolist()
+    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+    return pixels, torch.tensor(episodes), torch.tensor(classes)
+
+
+def contrastive_loss(
+    embeddings: torch.Tensor, episodes: torch.Tensor, classes: torch.Tensor, scale: torch.Tensor
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """The supervised contrastive loss against the whole batch, plus the same against the own episode only."""
+    n = len(embeddings)
+    same_episode = episodes[:, None] == episodes[None]
+    itself = torch.eye(n, dtype=torch.bool, device=embeddings.device)
+    positive = same_episode & (classes[:, None] == classes[None]) & ~itself
+    logits = (scale * embeddings @ embeddings.T).masked_fill(itself, -torch.inf)
+    within = logits.masked_fill(~same_episode, -torch.inf)
+    losses = []
+    for candidates in (logits, within):
+        log_p = candidates - torch.logsumexp(candidates, dim=1, keepdim=True)
+        # a class may have a single case in the batch's draw: it has no positive and no say
+        per_anchor = -(log_p.masked_fill(~positive, 0.0)).sum(1) / positive.sum(1).clamp(min=1)
+        losses.append(per_anchor[positive.any(1)].mean())
+    nearest = within.argmax(1)
+    figures = {
+        "batch_loss": losses[0].item(),
+        "episode_loss": losses[1].item(),
+        "nearest_same_class": positive[torch.arange(n), nearest].float().mean().item(),
+    }
+    return losses[0] + losses[1], figures
+
+
+def to_pixel_values(pixels: torch.Tensor) -> torch.Tensor:
+    """uint8 0..255 -> float -1..1, as the bundled processor does."""
+    return pixels.float() / 127.5 - 1.0
+
+
+def run_vision_stage(
+    config: CLIPVisionConfig,
+    folder: Path,
+    *,
+    seed: int,
+    steps: int,
+    n_episodes: int,
+    n_cases: int,
+    learning_rate: float,
+    warmup_steps: int,
+    workers: int,
+) -> CLIPVisionModel:
+    """Train (or resume) stage 0 and return the tower, in fp32."""
+    torch.manual_seed(seed)
+    model = TowerWithHead(config)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device)
+
+    def batch(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return make_batch(seed, step, image_size=config.image_size, n_episodes=n_episodes, n_cases=n_cases)
+
+    def loss_of(model: nn.Module, made: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, dict[str, float]]:
+        pixels, episodes, classes = (part.to(device) for part in made)
+        embeddings = model(to_pixel_values(pixels))
+        return contrastive_loss(embeddings, episodes, classes, model.log_scale.exp().clamp(max=50.0))
+
+    run_stage(
+        model,
+        batch,
+        loss_of,
+        folder=folder,
+        steps=steps,
+        learning_rate=learning_rate,
+        warmup_steps=warmup_steps,
+        workers=workers,
+        plots_per_batch=n_episodes * n_cases,
+    )
+    return model.tower.cpu()

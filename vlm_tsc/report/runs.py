@@ -1,0 +1,125 @@
+"""Finished runs, read from their folders and grouped over seeds."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import yaml
+
+from vlm_tsc.classify.classical import TITLES
+from vlm_tsc.errors import InputError
+from vlm_tsc.evaluate.metrics import read_metrics
+from vlm_tsc.run import NEUTRAL
+
+log = logging.getLogger(__name__)
+
+Run = Mapping[str, Any]  # the content of a metrics.json; with "run" and "settings" where `collect` read it
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs that differ in nothing but their seed. `figures`: key of metrics.json → mean over the runs that have it."""
+
+    name: str
+    figures: dict[str, float | None]
+    deviation: float | None  # standard deviation (n - 1) of the accuracy; None for a single run
+    is_vlm: bool
+    folder: str | None
+    warnings: list[str] = field(default_factory=list)
+
+
+def collect(folder: Path | str, split: str) -> list[dict[str, Any]]:
+    """Every finished run of one dataset and split, oldest first.
+
+    Parameters
+    ----------
+    folder : path
+        `runs/<dataset>`, the parent of the run folders; it may be missing.
+    split : str
+
+    Returns
+    -------
+    list of dict
+        The content of each `metrics.json`, with the folder's name as "run" and, as "settings", what its `config.yaml`
+        says about the experiment (not its seed, its name or how it was run). A file that is no metrics.json is left out
+        with a warning: what lies beside a run must not cost it its table.
+    """
+    files = sorted(Path(folder).glob("*/metrics.json"), key=lambda path: (path.stat().st_mtime, path))
+    runs = []
+    for path in files:
+        try:
+            run = read_metrics(path)
+        except InputError as error:
+            log.warning("left out of the table: %s", error)
+            continue
+        if run["split"] == split:
+            runs.append(run | {"run": path.parent.name, "settings": _settings(path.with_name("config.yaml"))})
+    return runs
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return {key: value for key, value in settings.items() if key not in NEUTRAL}
+    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+        log.warning("settings of a run could not be read: %s", error)
+        return {"unread": str(path)}  # equal to no other run's, so it is grouped with none
+
+
+def rows(runs: Sequence[Run], keys: Sequence[str]) -> list[Row]:
+    """One row per experiment, vision-language models first, both parts by falling accuracy.
+
+    Parameters
+    ----------
+    runs : sequence of metrics
+        Of one dataset and split. Of two runs of one experiment with the same seed the later in the sequence counts.
+    keys : sequence of str
+        The figures wanted.
+    """
+    experiments: dict[str, dict[int, Run]] = {}
+    for run in runs:
+        same = [run.get(key) for key in ("classifier", "base", "data_repr", "answers", "settings")]
+        experiments.setdefault(json.dumps(same, sort_keys=True, default=str), {})[run["seed"]] = run
+    found = [_row(list(group.values()), keys) for group in experiments.values()]
+    return sorted(_distinct(found), key=lambda row: (not row.is_vlm, -(row.figures["accuracy"] or 0)))
+
+
+def _row(group: list[Run], keys: Sequence[str]) -> Row:
+    first = group[0]
+    base = first.get("base")
+    accuracies = [run["accuracy"] for run in group]
+    return Row(
+        name=f"{base_name(base)} {first.get('data_repr') or ''}".strip() if base else _title(first["classifier"]),
+        figures={key: _mean([run.get(key) for run in group]) for key in keys},
+        deviation=stdev(accuracies) if len(group) > 1 else None,
+        is_vlm=bool(base),
+        folder=first.get("run"),
+        # the majority class always gives one answer: only a trained model is warned about
+        warnings=sorted({text for run in group for text in run.get("warnings", ())}) if base else [],
+    )
+
+
+def base_name(base: str) -> str:
+    """A checkpoint's name without its owner or folder."""
+    return base.rstrip("/").rsplit("/", 1)[-1]
+
+
+def _title(classifier: str) -> str:
+    return TITLES.get(classifier, classifier)
+
+
+def _mean(values: list[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return mean(present) if present else None
+
+
+def _distinct(found: list[Row]) -> list[Row]:
+    """The run's own name where two experiments would read the same."""
+    names = [row.name for row in found]
+    return [replace(row, name=row.folder) if names.count(row.name) > 1 and row.folder else row for row in found]

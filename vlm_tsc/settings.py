@@ -1,0 +1,230 @@
+"""Every setting of a run: one flat, described model. The descriptions are the text of `--help`."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+
+from vlm_tsc.bases import Part
+from vlm_tsc.resources import find_file
+
+GROUPS = ("data", "picture", "text", "model", "training", "answers", "run")
+MAX_SEED = 2**32 - 1  # what numpy's seeding takes
+LATER_MODES = ("WITH_SIGNAL_ANALYSIS", "WITH_RATIONALE")
+BASE = "the base's"
+
+
+def _option(group: str, default: Any, description: str, **details: Any) -> Any:
+    """A field. `unset`, `metavar` and `allowed` are for `--help` and messages; the rest are Pydantic's limits."""
+    shown = {"group": group} | {key: details.pop(key) for key in ("unset", "metavar", "allowed") if key in details}
+    return Field(default, description=description, json_schema_extra=shown, **details)
+
+
+PLAIN_NAME = "a letter or digit, then letters, digits, spaces and . , _ - + = ( ), at most 200 bytes"
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether `name` can be one folder's name, on any file system, and leads nowhere else."""
+    plain = re.fullmatch(r"\w[\w .,+=()-]*", name) is not None and name[-1] not in " ."
+    return plain and len(name.encode()) <= 200  # file systems stop at 255 bytes, and a seed may be added
+
+
+def _plain_name(name: str) -> str:
+    if not is_plain_name(name):
+        raise ValueError("it must be one folder's name")
+    return name
+
+
+def _split(value: str) -> str:
+    if not re.fullmatch(r"official|pooled|(resample|holdout):[0-9]{1,9}", value):
+        raise ValueError("there is no such split")
+    return value
+
+
+def _mode(value: Any) -> Any:
+    if value in LATER_MODES:
+        raise ValueError(f"{value} is not in this version")
+    return value
+
+
+def _items(value: Any) -> Any:
+    """A comma list of the command line, or the single item of a YAML line, as a list."""
+    if isinstance(value, str):
+        return [item.strip() for item in value.split(",")] if value != "none" else []
+    return [value] if isinstance(value, int) else value
+
+
+def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("an item is there twice")
+    return values
+
+
+def _strength(value: Any) -> Any:
+    return 0.0 if value == "none" else value
+
+
+def _home(path: Path) -> Path:
+    return Path(os.path.expanduser(path))  # pathlib's own raises for an unknown ~user
+
+
+Items = (BeforeValidator(_items), AfterValidator(_each_once))
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+UserPath = Annotated[Path, AfterValidator(_home)]
+ShippedPath = Annotated[Path, AfterValidator(lambda path: find_file(path) or _home(path))]
+
+
+class Settings(BaseModel):
+    """Settings of one run. What is still None is computed by the stage that needs it.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        Built directly, with every wrong or unknown field. The functions of `vlm_tsc.config` raise InputError instead.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    dataset: str | None = _option(
+        "data",
+        None,
+        "A UCR/UEA set by name, or a path to your own file (.ts .tsv .txt .arff .npz .csv, also .gz).",
+        metavar="NAME",
+        unset="required",
+    )
+    data_dir: UserPath | None = _option(
+        "data", None, "Folder with one folder per set.", metavar="DIR", unset="$VLM_TSC_DATA"
+    )
+    test: UserPath | None = _option(
+        "data", None, "Test part of your own file.", metavar="FILE", unset="split from the file itself"
+    )
+    split: Annotated[str, AfterValidator(_split)] = _option(
+        "data",
+        "official",
+        "Which cases train and which test: official, pooled (60/20/20 of all), resample:K, holdout:SEED.",
+        metavar="SPLIT",
+        allowed="official, pooled, resample:K, holdout:SEED",
+    )
+    missing: Literal["error", "interpolate"] = _option("data", "error", "What to do about missing values.")
+    lengths: Literal["keep", "pad", "resample"] = _option("data", "keep", "What to do about unequal lengths.")
+
+    pictures: Annotated[tuple[Literal["line"], ...], *Items] = _option(
+        "picture", ("line",), "Pictures of each case.", min_length=1
+    )
+    channels: Literal["auto", "colours", "multiples"] = _option(
+        "picture", "auto", "Several channels as coloured lines or as small multiples."
+    )
+    limits: Literal["auto", "case", "train"] = _option(
+        "picture", "auto", "Value axis of each case alone, or of the training part."
+    )
+    plot_downsampled_graph: bool = _option("picture", False, "Draw the downsampled series.")
+
+    data_repr: Annotated[Literal["BASELINE", "WITH_STATS", "IMAGE_ONLY", "TEXT_ONLY"], BeforeValidator(_mode)] = (
+        _option("text", "BASELINE", "Picture and values, these and statistics, or one of both alone.", metavar="MODE")
+    )
+    downsample: int | None = _option(
+        "text", None, "Keep one value in N; refused where they do not fit.", unset="the smallest that fits", ge=1
+    )
+    downsampling: Literal["mean", "adaptive", "lttb", "none"] = _option("text", "mean", "How values are reduced.")
+    round_to: int | None = _option("text", None, "Decimals of a value, 0 to 10.", unset=BASE, ge=0, le=10)
+    context_length: int | None = _option(
+        "text", None, "Tokens that a whole conversation may take, picture and answer included.", unset=BASE, ge=1
+    )
+
+    base: str = _option(
+        "model",
+        "plot-llava-mini",
+        "Checkpoint to start from: a name in configs/bases/, a repository id, or a folder.",
+        metavar="NAME",
+    )
+    llava_root: UserPath | None = _option(
+        "model",
+        None,
+        "Folder of local checkpoints, searched before anything is downloaded.",
+        metavar="DIR",
+        unset="$VLM_TSC_LLAVA_ROOT",
+    )
+
+    method: Literal["lora", "full"] = _option("training", "lora", "Train low-rank adapters or all weights.")
+    trainable: Annotated[tuple[Part, ...], *Items, Field(min_length=1)] | None = _option(
+        "training", None, "Parts that are trained.", unset=BASE
+    )
+    lora_r: int | None = _option("training", None, "Rank of the adapters.", unset=BASE, ge=1)
+    lora_alpha: int | None = _option("training", None, "Scale of the adapters.", unset=BASE, ge=1)
+    lora_dropout: float | None = _option("training", None, "Dropout before the adapters.", unset=BASE, ge=0, lt=1)
+    learning_rate: float | None = _option("training", None, "Peak learning rate.", unset=BASE, gt=0)
+    projector_learning_rate: float | None = _option(
+        "training", None, "Peak learning rate of the projector.", unset="the learning rate", gt=0
+    )
+    batch_size: int | None = _option("training", None, "Cases per step and device.", unset=BASE, ge=1)
+    gradient_accumulation: int = _option("training", 1, "Batches per optimiser step.", ge=1)
+    num_epochs: float | None = _option(
+        "training", None, "Passes over the training part.", unset="from the number of cases", gt=0
+    )
+    warmup_ratio: float = _option("training", 0.03, "Part of the steps that warms up.", ge=0, lt=1)
+    augment: Annotated[float, BeforeValidator(_strength), Field(ge=0, le=10)] | None = _option(
+        "training",
+        None,
+        "Strength of the augmentation, or none.",
+        unset=BASE,
+        allowed="none, or a number of at least 0 and at most 10",
+    )
+    label_smoothing: float = _option("training", 0.0, "Label smoothing.", ge=0, lt=1)
+    precision: Literal["auto", "fp32", "bf16"] = _option("training", "auto", "Number format of the computation.")
+    deepspeed: ShippedPath | None = _option(
+        "training",
+        None,
+        "DeepSpeed's settings, such as configs/deepspeed/zero2.json.",
+        metavar="FILE",
+        unset="without DeepSpeed",
+    )
+    report_to: Literal["none", "wandb", "mlflow", "tensorboard"] = _option("training", "none", "Who logs the curves.")
+    resume: bool = _option("training", True, "Go on from the newest checkpoint of an interrupted run.")
+    checkpoint_steps: int | None = _option(
+        "training", None, "Steps between checkpoints.", unset="from the number of steps", ge=1
+    )
+    seed: int = _option("training", 0, "Seed of everything random.", ge=0, le=MAX_SEED)
+    seeds: Annotated[tuple[Seed, ...], *Items, Field(min_length=1)] | None = _option(
+        "training",
+        None,
+        "One run per seed, such as 0,1,2, and their mean.",
+        metavar="N,N",
+        unset="--seed alone",
+        allowed=f"a list of different whole numbers from 0 to {MAX_SEED}",
+    )
+
+    answers: Literal["score", "generate"] = _option(
+        "answers", "score", "Score every class's answer, or generate and parse one."
+    )
+    eval_batch_size: int | None = _option("answers", None, "Cases answered at once.", unset=BASE, ge=1)
+    baselines: Annotated[tuple[Literal["majority", "1nn-ed", "1nn-dtw"], ...], *Items] = _option(
+        "answers",
+        ("majority", "1nn-ed", "1nn-dtw"),
+        "Classifiers beside it in the table, or none.",
+        allowed="none, or a list of majority, 1nn-ed, 1nn-dtw",
+    )
+
+    vlm_root: UserPath = _option("run", Path("."), "Folder that holds runs/.", metavar="DIR")
+    run_name: Annotated[str, AfterValidator(_plain_name)] | None = _option(
+        "run", None, "Name of the run's folder.", metavar="NAME", unset="from the settings", allowed=PLAIN_NAME
+    )
+    scenario: str | None = _option(
+        "run", None, "Take the settings of configs/scenarios/NAME.yaml.", metavar="NAME", unset="none"
+    )
+    workers: int | None = _option("run", None, "Processes that prepare the data.", unset="one per core", ge=1)
+    debug: bool = _option("run", False, "Show the traceback of an error.")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain_value(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what Pydantic would bend: true as the number 1, an empty text as the path "."."""
+        item = value[0] if isinstance(value, list | tuple) and value else value
+        if isinstance(item, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise ValueError("a yes or no is not wanted here (in YAML, put quotes around a text such as on or no)")
+        if isinstance(value, str) and not (value and value.isprintable()):
+            raise ValueError("it is empty, or holds characters that cannot be printed")
+        return value
