@@ -12,7 +12,7 @@ from vlm_tsc.evaluate import published, run_baseline
 from vlm_tsc.evaluate.baseline import OPTIONS
 from vlm_tsc.report import collect, table
 
-PROG = "python eval/baselines.py"
+PROG = "eval/baselines.py"
 DESCRIPTION = f"Fit a BASELINE ({', '.join(BASELINES)}), however long it takes, and show it beside the finished runs."
 
 
@@ -20,8 +20,8 @@ DESCRIPTION = f"Fit a BASELINE ({', '.join(BASELINES)}), however long it takes, 
 def main(argv: list[str]) -> int:
     """`argv`: the baseline's name, then the options; without the program's name."""
     name, words = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else ("BASELINE", argv)
-    if name in BASELINES or not {"-h", "--help"} & set(words):
-        make_baseline(name)  # before anything is read: an unknown name is refused
+    if not {"-h", "--help"} & set(words):
+        make_baseline(name)  # an unknown name is refused before anything is read
     settings = settings_from_cli(words, prog=f"{PROG} {name}", description=DESCRIPTION, groups=("data", "run"))
     if settings.dataset is None:  # settings_from_cli refuses it
         raise InputError("No dataset.", where="--dataset")

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from vlm_tsc import config
-from vlm_tsc.bases import LORA_TARGETS, known_bases, load_base
+from vlm_tsc.bases import GENERIC_DEFAULTS, LORA_TARGETS, known_bases, load_base
 from vlm_tsc.config import (
     GROUPS,
     Settings,
@@ -367,7 +367,7 @@ def test_checkpoints_of_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("VLM_TSC_LLAVA_ROOT", str(tmp_path))
     settings = cli("--dataset", "X", "--base", "my-llava")
     assert settings.llava_root == tmp_path
-    assert settings.round_to is None, "of a base that we do not know nothing is known"
+    assert settings.round_to == GENERIC_DEFAULTS["round_to"], "a base that we do not know gets what suits its relatives"
     assert cli("--dataset", "X", "--llava-root", "/other").llava_root == Path("/other")
 
 

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NO_CONFIGURED_INDEX = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
 
 # A build backend in 20 lines: the tiny project's environment holds no setuptools.
-BACKEND = '''
+BACKEND = """
 import pathlib, zipfile
 
 def wheel(folder, name, version, files):
@@ -41,7 +41,7 @@ def wheel(folder, name, version, files):
 
 def build_editable(folder, config_settings=None, metadata_directory=None):
     return wheel(folder, "vlm_tsc", "0", {"vlm_tsc_here.pth": str(pathlib.Path.cwd())})
-'''
+"""
 wheel_names: dict = {}
 exec(BACKEND, wheel_names)
 make_wheel = wheel_names["wheel"]
@@ -146,8 +146,7 @@ def test_runs_the_self_check_and_says_what_comes_next(shell, ready, tmp_path):
 
 
 def test_bash_reads_the_readme_line_as_written(ready):
-    environment = {**os.environ, "VLM_TSC_VENV": str(ready)}
-    done = subprocess.run(["bash", "-c", ". setup.sh && echo yes"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = runner("bash")(". setup.sh && echo yes", VLM_TSC_VENV=ready)
     assert done.stdout.endswith("\nyes\n")
 
 

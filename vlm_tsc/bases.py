@@ -26,6 +26,21 @@ LORA_TARGETS: dict[Part, str] = {
 }
 
 
+# For a checkpoint that we know nothing of: what suits LLaVA-1.5 and its relatives, with adapters of moderate rank.
+GENERIC_DEFAULTS: dict[str, Any] = {
+    "context_length": 2048,
+    "round_to": 2,
+    "trainable": ["language", "projector"],
+    "lora_r": 16,
+    "lora_alpha": 32,
+    "lora_dropout": 0.05,
+    "learning_rate": 2e-4,
+    "batch_size": 4,
+    "augment": 1.0,
+    "eval_batch_size": 8,
+}
+
+
 class BaseConfig(BaseModel):
     """One base checkpoint; `configs/bases/<name>.yaml` says only what differs from these defaults."""
 
@@ -45,7 +60,9 @@ class BaseConfig(BaseModel):
     epochs: float = Field(2.0, description="Passes over the training part when --num-epochs is not given …")
     min_steps: int = Field(1, description="… but at least so many optimiser steps …")
     max_steps: int = Field(10**9, description="… and at most so many.")
-    defaults: dict[str, Any] = Field(default_factory=dict, description="Settings that suit this base.")
+    defaults: dict[str, Any] = Field(
+        default_factory=GENERIC_DEFAULTS.copy, description="Settings that suit this base; the rest is generic."
+    )
     source: Path | None = Field(
         default=None, description="The YAML this was read from; None for a base we do not know."
     )
@@ -109,6 +126,9 @@ def _did_you_mean(name: str, known: dict[str, Path]) -> str | None:
 def _read_base(path: Path) -> BaseConfig:
     values, lines = read_yaml(path)
     try:
+        own = values.get("defaults")
+        if isinstance(own, dict):
+            values = {**values, "defaults": {**GENERIC_DEFAULTS, **own}}
         base = BaseConfig.model_validate({"name": path.stem, "source": path, **values})
     except ValidationError as error:
         first = error.errors()[0]

@@ -1,7 +1,7 @@
 """The self-check: `python -m vlm_tsc.doctor [--quick]` looks at what a run needs and says what is missing.
 
-Prints one line per thing; exit code 0 when the main job can run (notes included), 1 when it cannot. `--quick` leaves out
-importing torch, which takes seconds.
+Prints one line per thing; exit code 0 when the main job can run (notes included), 1 when it cannot. `--quick` does not
+import torch, which takes seconds.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def packages(lock: Path = LOCK) -> Finding:
         return FAIL, "nothing is installed; type  . setup.sh"
     lines = (line.split("#")[0].strip() for line in lock.read_text().splitlines())
     pins = [pin for pin in map(Requirement, filter(None, lines)) if pin.marker is None or pin.marker.evaluate()]
-    found = {pin.name: _version(pin.name) for pin in pins}
-    missing = [pin.name for pin in pins if found[pin.name] is None]
+    found = {pin.name: _version(pin.name) or "" for pin in pins}
+    missing = [pin.name for pin in pins if not found[pin.name]]
     if missing:
-        return FAIL, f"missing: {', '.join(missing)}; remove the environment and type  . setup.sh"
+        return FAIL, f"missing: {', '.join(missing)}; remove {sys.prefix} and type  . setup.sh"
     # A local build such as 2.13.0+cpu satisfies ==2.13.0.
     other = [f"{pin.name} {found[pin.name]} ({pin.specifier})" for pin in pins if found[pin.name] not in pin.specifier]
     if other:
@@ -62,7 +62,8 @@ def _version(name: str) -> str | None:
 
 def torch(quick: bool = False) -> Finding:
     """The build of torch and the device it computes on."""
-    version, cores = _version("torch"), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    version = _version("torch")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # macOS has none
     if version is None:
         return FAIL, "not installed"
     driver = Path("/proc/driver/nvidia/version").exists()
@@ -89,7 +90,8 @@ def compiler() -> Finding:
     if missing:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         return NOTE, f"missing for --deepspeed: {', '.join(missing)} (Debian: apt install g++ python{version}-dev)"
-    asked = subprocess.run([str(command), "-dumpfullversion", "-dumpversion"], capture_output=True, text=True, check=False)
+    ask = [str(command), "-dumpfullversion", "-dumpversion"]
+    asked = subprocess.run(ask, capture_output=True, text=True, check=False)
     return OK, f"{command} {asked.stdout.strip()} and Python.h, for --deepspeed"
 
 

@@ -22,7 +22,8 @@ GB = 10**9
 NEEDED_GB = {"first": 3, "update": 1}  # measured with the CPU build of torch: 2.5 GB
 CUDA_GB = 6
 MADE_BY_VENV = {"bin", "include", "lib", "lib64", "share", "etc", "pyvenv.cfg", ".gitignore"}
-REDIRECTS = ("PIP_PREFIX", "PIP_ROOT", "PIP_TARGET", "PIP_USER", "PYTHONHOME", "PYTHONPATH")  # away from the environment
+# Variables that would lead pip, or the Python it runs on, away from the environment.
+REDIRECTS = ("PIP_PREFIX", "PIP_ROOT", "PIP_TARGET", "PIP_USER", "PYTHONHOME", "PYTHONPATH")
 
 # What pip and venv write when they fail, most telling first: pattern, what is wrong, what to do.
 CAUSES = (
@@ -106,7 +107,7 @@ def explain(lines: list[str], log: Path) -> SetupError:
         if re.search(pattern, text):
             told = [line.strip() for line in lines if re.search(pattern, line)][-1]
             return refusal(what, log, told, f"{fix}; then type the same line again")
-    return refusal("the installation failed", log, "\n    ".join(["", *lines[-15:]]), "see the whole log; then try again")
+    return refusal("the installation failed", log, "\n    ".join(["", *lines[-15:]]), "see the log; then try again")
 
 
 def run(title: str, command: list[str | Path], log: Path) -> None:
@@ -171,7 +172,6 @@ def remember(venv: Path, argument: str) -> str | None:
 
 def main(argv: list[str]) -> int:
     """`argv`: the environment's folder and the caller's first argument, which may be empty."""
-    sys.stdout.reconfigure(line_buffering=True)  # in order with what the self-check prints, also into a file
     venv, fresh = Path(os.path.abspath(argv[0])), False
     try:
         if not is_ready(venv):
@@ -188,6 +188,7 @@ def main(argv: list[str]) -> int:
         print("\nstopped; type the same line again to go on from here", file=sys.stderr)
         return 1
     doctor = [venv / "bin" / "python", "-P", "-m", "vlm_tsc.doctor", *([] if fresh else ["--quick"])]
+    sys.stdout.flush()  # so that our lines come before the self-check's, also in a file
     environment = {**os.environ, **({"VLM_TSC_LLAVA_ROOT": checkpoints} if checkpoints else {})}
     if subprocess.run(doctor, check=False, env=environment).returncode:
         return 1

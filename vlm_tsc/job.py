@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -75,72 +77,30 @@ def prepare(settings: Settings, seed: int, splits: Splits | None = None) -> RunF
 
 def finetune(settings: Settings, run: RunFolder, seed: int) -> None:
     """Train the run's adapter, from its newest checkpoint if it was interrupted, unless it is finished."""
-    from vlm_tsc.answer.model import be_quiet, choose_precision, device, load_model, use_all_cores
     from vlm_tsc.archive.store import read_splits
-    from vlm_tsc.conversation.budget import TokenCounter
     from vlm_tsc.conversation.processor import checkpoint_folder
     from vlm_tsc.finetune.adapter import base_hash
-    from vlm_tsc.finetune.fit import fit_adapter
-    from vlm_tsc.finetune.steps import choose_steps
+    from vlm_tsc.finetune.session import finetune_with
 
     base = load_base(settings.base, settings.llava_root)
     base_folder = checkpoint_folder(base, settings.llava_root)
     expected = _training_hash(settings, run, seed, base_hash(base_folder))
-    outputs = [run.adapter]
-    state = check_stage(run, "training", expected, outputs)
+    state = check_stage(run, "training", expected, [run.adapter])
     if state == "done":
         return
     if _rank() == 0:
-        if state != "partial" or not settings.resume:
-            begin_stage(run, "training", expected, [*outputs, run.checkpoints, run.predictions, run.metrics])
         if not settings.resume:
-            _remove_checkpoints(run)
-    be_quiet()
-    use_all_cores()
+            shutil.rmtree(run.checkpoints, ignore_errors=True)
+        begin_stage(run, "training", expected, [run.adapter, run.checkpoints, run.predictions, run.metrics])
     splits = read_splits(run.series)
-    presentation = presentation_of(run)
-    precision = choose_precision(settings.precision)
-    model, processor = load_model(base_folder, precision)
-    counter = TokenCounter(processor, presentation.builder, presentation.size)
-    assert settings.batch_size is not None and settings.context_length is not None
-    assert settings.trainable is not None and settings.learning_rate is not None
-    steps = choose_steps(
-        splits.train.n_cases,
-        settings.batch_size * settings.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1")),
-        num_epochs=settings.num_epochs,
-        epochs=base.epochs,
-        min_steps=base.min_steps,
-        max_steps=base.max_steps,
-    )
-    limit = settings.context_length
-    fit_adapter(
-        model.to(device()),
-        processor,
-        splits.train,
-        splits.validation,
-        presentation,
+    finetune_with(
+        settings,
+        base,
+        base_folder,
+        splits,
+        presentation_of(run),
         run.adapter,
-        base=settings.base,
-        base_folder=base_folder,
-        patterns=base.lora_targets,
-        parts=settings.trainable,
-        method=settings.method,
-        lora={"r": settings.lora_r, "alpha": settings.lora_alpha, "dropout": settings.lora_dropout},
-        steps=steps,
-        batch_size=settings.batch_size,
-        eval_batch_size=settings.eval_batch_size or settings.batch_size,
-        learning_rate=settings.learning_rate,
-        projector_learning_rate=settings.projector_learning_rate,
-        warmup_ratio=settings.warmup_ratio,
-        gradient_accumulation=settings.gradient_accumulation,
-        augment=settings.augment or 0.0,
-        label_smoothing=settings.label_smoothing,
-        precision=precision,
         seed=seed,
-        checkpoint_steps=settings.checkpoint_steps or max(20, steps // 10),
-        fits=lambda question: int(counter.count([question])[0]) <= limit,
-        deepspeed=str(settings.deepspeed) if settings.deepspeed else None,
-        report_to=settings.report_to,
         run_name=f"{splits.train.name}-{run.path.name}",
         progress=_shows_progress(),
     )
@@ -266,12 +226,6 @@ def _training_hash(settings: Settings, run: RunFolder, seed: int, base: str) -> 
     return data_hash(values)
 
 
-def _remove_checkpoints(run: RunFolder) -> None:
-    import shutil
-
-    shutil.rmtree(run.checkpoints, ignore_errors=True)
-
-
 def say(text: str) -> None:
     """Print for a person; under a launcher only the first rank speaks."""
     if _rank() == 0:
@@ -293,6 +247,4 @@ def _wait_for_data(run: RunFolder, expected: str) -> None:
 
 
 def _shows_progress() -> bool:
-    import sys
-
     return sys.stderr.isatty() and _rank() == 0

@@ -163,5 +163,19 @@ def test_the_document_has_the_keys_of_the_design_and_is_json():
     assert list(document)[:18] == designed.split()
     assert document["accuracy_blank_image"] == metrics(blank, CLASSES)["accuracy"] != document["accuracy"]
     assert document["agreement"] == 1.0 and document["unparsed_rate"] == 0.0
+    generated = metrics_document(
+        with_generated(rows, ["?"] * len(rows)),
+        CLASSES,
+        classifier="llava",
+        dataset="Made",
+        split="official",
+        seed=1,
+        commit="abc",
+        n_train=30,
+        answers="generate",
+        blank=blank,  # scored only
+    )
+    assert generated["accuracy"] == 0.0
+    assert generated["accuracy_blank_image"] == document["accuracy_blank_image"]
     text = json.dumps(document, allow_nan=False)
     assert json.loads(text) == document and math.isfinite(document["ece"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -69,6 +70,7 @@ def be_quiet() -> None:
     """Keep the libraries' own progress bars and advice off the terminal; their errors still show."""
     from transformers.utils import logging as transformers_logging
 
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it announces which of its kernels are absent
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     for category in (UserWarning, FutureWarning, DeprecationWarning):

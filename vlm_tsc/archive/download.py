@@ -1,7 +1,8 @@
 """Sets from the archive's home on Zenodo, by aeon's list of records, into the user's cache.
 
-Not aeon's own function: it takes whatever file names and sizes the server sends, checks no checksum and shows no progress.
-Here only the two files that we name are taken, of bounded size, and moved into place when their checksums are right.
+Not aeon's own function: it takes whatever file names and sizes the server sends, checks no checksum and shows no
+progress. Here only the two files that we name are taken, of bounded size, and moved into place when their checksums are
+right.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def _offline(name: str, error: Exception) -> InputError:
         f"{name} is not on this machine and could not be downloaded",
         where=SERVER,
         got=error,
-        fix=f"connect to the network, or put {name}_TRAIN.ts and {name}_TEST.ts into FOLDER/{name} and add --data-dir FOLDER",
+        fix=f"connect to the network, or put {name}_TRAIN.ts and _TEST.ts into FOLDER/{name} and add --data-dir FOLDER",
     )
 
 

@@ -16,7 +16,7 @@ SUFFIXES = tuple(suffix + gz for suffix in READERS for gz in ("", ".gz"))
 
 
 def suffix_of(path: Path) -> str:
-    """The format's suffix, lower case, with ".gz" where compressed: ".tsv", ".ts.gz"; of a foreign file whatever it has."""
+    """The format's suffix in lower case, with ".gz" where compressed, e.g. ".ts.gz"; of a foreign file what it has."""
     name = path.name.lower()
     return next((suffix for suffix in reversed(SUFFIXES) if name.endswith(suffix)), path.suffix.lower())
 

@@ -1,7 +1,7 @@
 """Formats with a header: .ts (aeon, UEA) and .arff (Weka). The label stands last in both.
 
-Not aeon's own loaders: they turn labels to lower case, stop at a blank line, read no gzip, lose the minus sign of values
-with time stamps, and name no line. The tests compare values with theirs.
+Not aeon's own loaders: they turn labels to lower case, stop at a blank line, read no gzip and name no line. The tests
+compare values with theirs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a set is found: the user's own file, a data folder, inside aeon, the cache, aeon's list of downloads; in this order."""
+"""Where a set is found, in this order: own file, data folder, inside aeon, the cache, aeon's list of downloads."""
 
 from __future__ import annotations
 
@@ -80,20 +80,24 @@ def _is_path(dataset: str) -> bool:
 def _own_file(dataset: str, test: Path | str | None) -> Found:
     train = _existing(dataset, "--dataset")
     name = re.sub(r"_TRAIN$", "", train.name[: len(train.name) - len(suffix_of(train))], flags=re.IGNORECASE)
-    return Found(name, train, None if test is None else _existing(test, "--test"), one_file=test is None)
+    other = None if test is None else _existing(test, "--test")
+    if other is not None and other.samefile(train):
+        raise InputError(
+            "train and test are the same file", where="--test", got=other, allowed="another file than train"
+        )
+    return Found(name, train, other, one_file=other is None)
 
 
 def _existing(path: Path | str, option: str) -> Path:
-    file = Path(os.path.expanduser(path))
-    if "\0" in str(path) or not file.is_file():
-        inside = file.parent.iterdir() if "\0" not in str(path) and file.parent.is_dir() else ()
-        near = nearest(file.name, sorted(other.name for other in inside if suffix_of(other) in SUFFIXES))
-        allowed = f"a file {', '.join(READERS)} (each also .gz), or a set's name" + (
-            f"; near: {', '.join(near)}" if near else ""
-        )
-        fix = f"--data-dir {file.parent} --dataset {file.name}" if "\0" not in str(path) and file.is_dir() else None
-        raise InputError("no such file", where=option, got=path, allowed=allowed, fix=fix)
-    return file
+    file = Path(os.path.expanduser(str(path).replace("\0", "?")))
+    if file.is_file():
+        return file
+    inside = file.parent.iterdir() if file.parent.is_dir() else ()
+    near = nearest(file.name, sorted(other.name for other in inside if suffix_of(other) in SUFFIXES))
+    allowed = f"a file {', '.join(READERS)} (each also .gz), or the bare name of a set"
+    fix = f"--data-dir {file.parent} --dataset {file.name}" if file.is_dir() else None
+    fix = fix or (f"near: {', '.join(near)}" if near else None)
+    raise InputError("no such file", where=option, got=path, allowed=allowed, fix=fix)
 
 
 def _folders(data_dir: Path | str | None) -> list[Path]:
@@ -143,5 +147,5 @@ def _unknown(name: str, folders: list[Path]) -> InputError:
         where=[*map(str, folders), "aeon's list of downloads"],
         got=name,
         allowed=f"near: {', '.join(near)}" if near else None,
-        fix=f"--data-dir FOLDER with FOLDER/{name}/{name}_TRAIN.ts and _TEST.ts, or --dataset FILE for a file of your own",
+        fix=f"--data-dir FOLDER with FOLDER/{name}/{name}_TRAIN.ts and _TEST.ts, or --dataset FILE for your own file",
     )

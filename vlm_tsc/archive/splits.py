@@ -17,7 +17,7 @@ MAX_SEED = 2**32 - 1  # of NumPy's random state
 
 @dataclass(frozen=True)
 class Splits:
-    """Train, validation (None where the protocol holds none out) and test; `split` names the protocol in every table."""
+    """Train, validation (None where none is held out) and test; `split` names the protocol in every table."""
 
     train: SeriesSet
     validation: SeriesSet | None
@@ -62,7 +62,7 @@ def official(y: np.ndarray, n_train: int, seed: int) -> Indices:
 
 
 def resample(y: np.ndarray, n_train: int, k: int, seed: int) -> Indices:
-    """aeon's stratified resample `k` of the official split, of the same sizes and classes; 0 is the official split itself.
+    """aeon's stratified resample `k` of the official split, same sizes and classes; 0 is the official split itself.
 
     Raises
     ------
@@ -127,10 +127,10 @@ def holdout(y: np.ndarray, seed: int) -> Indices:
 
 
 def _with_validation(y: np.ndarray, train: np.ndarray, test: np.ndarray, seed: int) -> Indices:
-    from sklearn.model_selection import train_test_split
-
     _, counts = np.unique(y[train], return_counts=True)
     if len(train) < MIN_TRAIN or counts.min() < MIN_PER_CLASS:
         return Indices(train, None, test)
+    from sklearn.model_selection import train_test_split  # after the rule: a small set need not wait for it
+
     rest, validation = train_test_split(train, test_size=0.2, random_state=seed, stratify=y[train])
     return Indices(np.sort(rest), np.sort(validation), test)

@@ -47,8 +47,7 @@ def _read(path: Path, separator: str | None) -> Part:
 def _rows(path: Path, separator: str | None) -> Iterator[tuple[int, list[str]]]:
     width = None
     for line, text in numbered_lines(path):
-        quoted = separator is not None and '"' in text
-        cells = next(csv.reader([text], delimiter=separator)) if quoted else text.split(separator)
+        cells = _quoted_cells(text, separator, path, line) if separator and '"' in text else text.split(separator)
         width = width or len(cells)
         if len(cells) < 2:
             separators = {"\t": "tabs", ",": "commas", None: "tabs, commas or spaces"}
@@ -65,3 +64,10 @@ def _rows(path: Path, separator: str | None) -> Iterator[tuple[int, list[str]]]:
                 fix="fill a shorter series up with empty cells or NaN at its end",
             )
         yield line, cells
+
+
+def _quoted_cells(text: str, separator: str, path: Path, line: int) -> list[str]:
+    try:
+        return next(csv.reader([text], delimiter=separator, strict=True))
+    except csv.Error as error:
+        raise InputError("a row's quotes do not match", where=f"{path}, line {line}", got=error) from error

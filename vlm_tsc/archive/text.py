@@ -13,7 +13,7 @@ BROKEN_GZIP = (gzip.BadGzipFile, EOFError, zlib.error)
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(number counted from 1, line without its end) of every line that is not blank; any line ending, byte-order mark dropped.
+    """(number counted from 1, line without its end) of every line that is not blank, whatever the line endings.
 
     Raises
     ------

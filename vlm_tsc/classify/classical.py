@@ -5,34 +5,31 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.errors import InputError, nearest
 
-if TYPE_CHECKING:
-    from aeon.classification import BaseClassifier
-
 Series = np.ndarray | list[np.ndarray]
 CHUNK_SECONDS = 2.0  # of work between two signs of progress
 PROBE_SECONDS = 0.5  # of work on which an estimate may rest
 
 
-def _majority() -> BaseClassifier:
+def _majority() -> Any:
     from aeon.classification.dummy import DummyClassifier
 
     return DummyClassifier(strategy="prior")
 
 
-def _1nn_ed() -> BaseClassifier:
+def _1nn_ed() -> Any:
     from aeon.classification.distance_based import KNeighborsTimeSeriesClassifier
 
     return KNeighborsTimeSeriesClassifier(distance="euclidean", n_neighbors=1, n_jobs=_n_jobs())
 
 
-def _1nn_dtw() -> BaseClassifier:
+def _1nn_dtw() -> Any:
     from aeon.classification.distance_based import KNeighborsTimeSeriesClassifier
 
     # window 1.0: warping over the full length, which needs no tuning; several channels warp together (dependent DTW)
@@ -44,16 +41,16 @@ def _n_jobs() -> int:
     import numba
 
     # not os.cpu_count() or -1: numba refuses more threads than the process may use, e.g. under taskset or Slurm
-    return int(numba.config.NUMBA_NUM_THREADS)
+    return numba.get_num_threads()
 
 
-BASELINES: dict[str, Callable[[], BaseClassifier]] = {"majority": _majority, "1nn-ed": _1nn_ed, "1nn-dtw": _1nn_dtw}
+BASELINES: dict[str, Callable[[], Any]] = {"majority": _majority, "1nn-ed": _1nn_ed, "1nn-dtw": _1nn_dtw}
 TITLES = {"majority": "majority class", "1nn-ed": "1NN-ED", "1nn-dtw": "1NN-DTW"}
 NEEDS_EQUAL_LENGTH = ("1nn-ed",)  # aeon's Euclidean distance silently cuts off the end of the longer of two series
 
 
-def make_baseline(name: str) -> BaseClassifier:
-    """A new, unfitted classifier.
+def make_baseline(name: str) -> Any:
+    """A new, unfitted classifier of aeon (a `BaseClassifier`; typed Any, because importing aeon takes a second).
 
     Raises
     ------
@@ -100,11 +97,12 @@ def as_needed(name: str, train: SeriesSet, test: SeriesSet) -> tuple[Series, Ser
         return train.X, test.X
     from aeon.transformations.collection.unequal_length import Resizer
 
-    resizer = Resizer(int(train.lengths.max()))
+    # aeon's signature says "max" or a number, its type says str
+    resizer: Any = Resizer(int(train.lengths.max()))  # pyright: ignore[reportArgumentType]
     return resizer.fit_transform(train.X), resizer.fit_transform(test.X)
 
 
-def probabilities_in_chunks(classifier: BaseClassifier, X: Series, chunk: int) -> Iterator[np.ndarray]:
+def probabilities_in_chunks(classifier: Any, X: Series, chunk: int) -> Iterator[np.ndarray]:
     """`classifier.predict_proba(X)`, `chunk` cases at a time, so that a caller can show progress.
 
     A nearest-neighbour classifier of aeon answers one case at a time in `predict_proba`, on one core and with its

@@ -57,7 +57,9 @@ def evaluate_records(
     started = time.monotonic()
     options = {"batch_size": batch_size, "precision": precision}
     cases = RecordedCases(records, folder)
-    asked = ask(model, processor, cases, answer_map.answers, generate=True, progress=_label(progress, "test"), **options)
+    asked = ask(
+        model, processor, cases, answer_map.answers, generate=True, progress=_label(progress, "test"), **options
+    )
     seconds = time.monotonic() - started
     ids = [record["id"] for record in records]
     truth = [_label_of(record, answer_map) for record in records]

@@ -67,7 +67,7 @@ def _check(predictions: Sequence[Prediction], class_names: Sequence[str], answer
     for row in predictions:
         named = {row.true, row.predicted, *row.probabilities} | ({row.parsed} - {None})
         if not named <= set(class_names) or len(row.probabilities) != len(class_names):
-            raise InputError("The classes are not the dataset's.", where=row.id, got=sorted(named), allowed=class_names)
+            raise InputError("The classes are not the dataset's.", where=row.id, got=named, allowed=class_names)
         if answers == "generate" and row.generated is None:
             raise InputError("Nothing was generated for this case.", where=row.id, fix="--answers generate")
 
@@ -83,8 +83,8 @@ def _label_figures(true: np.ndarray, answered: np.ndarray, class_names: Sequence
         "accuracy": float(np.mean(answered == true)),
         # balanced accuracy is the mean recall over the classes there are; scikit-learn's own function of that name
         # warns about every answered class that the cases lack
-        "balanced_accuracy": float(recall_score(true, answered, labels=present, average="macro", zero_division=0)),
-        "macro_f1": float(f1_score(true, answered, labels=named, average="macro", zero_division=0)),
+        "balanced_accuracy": float(recall_score(true, answered, labels=present, average="macro")),
+        "macro_f1": float(f1_score(true, answered, labels=named, average="macro")),
         "confusion_matrix": confusion_matrix(true, answered, labels=range(len(class_names))).tolist(),
         "class_names": list(class_names),
         "prediction_histogram": histogram,
@@ -109,7 +109,7 @@ def _probability_figures(true: np.ndarray, scored: np.ndarray, probabilities: np
     present = np.unique(true)
     undefined = {}
     if len(present) > 1:  # a class is ranked against the rest, so both must occur
-        auroc = float(np.mean([roc_auc_score(true == i, probabilities[:, i]) for i in present]))
+        auroc = float(np.mean([float(roc_auc_score(true == i, probabilities[:, i])) for i in present]))
     else:
         auroc = None
         undefined["auroc"] = "all cases are of one class"
@@ -186,18 +186,24 @@ def metrics_document(
     base, data_repr : str, optional
         Of a vision-language model only.
     blank : sequence of Prediction, optional
-        The answers to the same cases with every picture blanked, for `accuracy_blank_image`.
+        The answers to the same cases with every picture blanked, for `accuracy_blank_image`; the scored answers count
+        where nothing was generated for them.
     train_seconds, predict_seconds, peak_memory_mb : float, optional
         Wall time of training and of answering; largest resident memory of the process, in MB of 10^6 bytes.
     """
     figures = metrics(predictions, class_names, answers)
     document = {key: figures.pop(key) for key in LEAD}
-    document["accuracy_blank_image"] = None if blank is None else metrics(blank, class_names, answers)["accuracy"]
+    document["accuracy_blank_image"] = None if blank is None else _accuracy_blank(blank, class_names, answers)
     document |= {"n_cases": figures.pop("n_cases"), "dataset": dataset, "split": split, "seed": seed, "base": base}
     document |= {"classifier": classifier, "train_seconds": train_seconds, "peak_memory_mb": peak_memory_mb}
     document |= {"commit": commit, "data_repr": data_repr, "answers": answers}
     document |= {"predict_seconds": predict_seconds, "n_train": n_train, "n_validation": n_validation}
     return document | figures
+
+
+def _accuracy_blank(blank: Sequence[Prediction], class_names: Sequence[str], answers: str) -> float:
+    generated = all(row.generated is not None for row in blank)
+    return metrics(blank, class_names, answers if generated else "score")["accuracy"]
 
 
 def read_metrics(path: Path | str) -> dict[str, Any]:

@@ -145,7 +145,10 @@ def fit_adapter(
     trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
     if trainer.is_world_process_zero():
         seconds = round(time.monotonic() - started, 1)
-        _finish(trainer, presentation, adapter_folder, base, base_folder, method=method, steps=steps, seconds=seconds)
+        whole = processor if method == "full" else None
+        _finish(
+            trainer, whole, presentation, adapter_folder, base, base_folder, method=method, steps=steps, seconds=seconds
+        )
         shutil.rmtree(checkpoints, ignore_errors=True)
     return model.eval()
 
@@ -180,11 +183,22 @@ def last_whole_checkpoint(folder: Path) -> str | None:
     return str(max(whole)[1]) if whole else None
 
 
-def _finish(trainer: AnswerTrainer, presentation: Presentation, adapter_folder: Path, base: str, base_folder: Path, **training: Any) -> None:
+def _finish(
+    trainer: AnswerTrainer,
+    processor: Any,
+    presentation: Presentation,
+    adapter_folder: Path,
+    base: str,
+    base_folder: Path,
+    **training: Any,
+) -> None:
+    """Write the adapter folder; with a processor it is a whole checkpoint, for `method: full`."""
     part = adapter_folder.with_name(adapter_folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     trainer.save_model(str(part))
     name_base(part, base)
+    if processor is not None:
+        processor.save_pretrained(part)
     (part / "training_args.bin").unlink(missing_ok=True)  # a pickle; config.yaml of the run says the same
     write_adapter_facts(part, presentation, base, base_folder, **training)
     (part / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in trainer.state.log_history))

@@ -114,6 +114,8 @@ class AnswerTrainer(Trainer):
         state = json.loads((Path(checkpoint) / _SCHEDULER_FILE).read_text())
         lambdas = self.lr_scheduler.state_dict()["lr_lambdas"]  # functions: made anew, never stored
         self.lr_scheduler.load_state_dict({**state, "lr_lambdas": lambdas})
+        for group, rate in zip(self.optimizer.param_groups, state["_last_lr"], strict=True):
+            group["lr"] = rate  # the schedule sets it only after the next step
 
     def _save_rng_state(self, output_dir: str) -> None:
         save_random_state(Path(output_dir) / f"random_state_{self.args.process_index}.safetensors")

@@ -48,7 +48,8 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    numbers = [f" {digit} -{digit}{digit}.{digit}" for digit in range(10)] * 1000  # merged whatever the texts hold
+    tokenizer.train_from_iterator([*texts, *numbers], trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BOS,

@@ -6,12 +6,10 @@ it sees a first real dataset: read the list of classes, look at the plot, write 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from vlm_tsc.conversation.answers import AnswerMap
-from vlm_tsc.conversation.cards import GENERIC_TASK, DatasetCard
+from vlm_tsc.conversation.cards import GENERIC_TASK, DatasetCard, card_names, load_card
 from vlm_tsc.conversation.presentation import Presentation, Shown
 from vlm_tsc.conversation.prompt import PromptBuilder
 from vlm_tsc.pretrain.facts import facts
@@ -32,7 +30,8 @@ _TASKS = (
     "Recognise the movement.",
 )
 _MOST_VALUES = 48  # of all channels, so that a question stays within the base's context
-_THIRDS = ("first third", "middle third", "last third")
+_CARD_WEIGHT = 200  # a card's words are few beside thousands of questions, but stand in every prompt of its dataset
+_THIRDS = ("early", "midway", "late")
 _PEAKS = ("no peak", "one peak", "two peaks", "three peaks", "more peaks")
 
 
@@ -65,9 +64,9 @@ def question_example(seed: int, index: int, image_size: int) -> Example:
     kinds = {
         "trend": (("rising", "falling", "flat"), fact["trend"]),
         "peaks": (_PEAKS, _PEAKS[min(4, fact["n_peaks"])]),
-        "highest": (_THIRDS, _THIRDS[min(2, fact["max_tenth"] * 3 // 10)]),
-        "lowest": (_THIRDS, _THIRDS[min(2, fact["min_tenth"] * 3 // 10)]),
-        "end": (("lower", "equal", "higher"), fact["last_value"]),
+        "highest": _named("highest", _THIRDS, _THIRDS[fact["max_tenth"] * 3 // 10]),
+        "lowest": _named("lowest", _THIRDS, _THIRDS[fact["min_tenth"] * 3 // 10]),
+        "end": _named("end", ("lower", "equal", "higher"), fact["last_value"]),
         "surface": (("smooth", "medium", "rough"), fact["roughness"]),
         "order": (("high before low", "low before high"), _order(case[0])),
     }
@@ -76,6 +75,11 @@ def question_example(seed: int, index: int, image_size: int) -> Example:
     labels = tuple(rng.permutation(names).tolist())  # the letters mean something else in every question
     builder = _builder(rng, case, labels, str(rng.choice(_MODES, p=_MODE_SHARES)))
     return _shown(builder, case, image_size, rng), builder.answer_map.answer_of(truth)
+
+
+def _named(subject: str, words: tuple[str, ...], truth: str) -> tuple[tuple[str, ...], str]:
+    """Class names that say what is asked, such as "highest early": the question itself does not."""
+    return tuple(f"{subject} {word}" for word in words), f"{subject} {truth}"
 
 
 def _order(values: np.ndarray) -> str:
@@ -125,11 +129,8 @@ def _shown(
 
 
 def example_texts(seed: int, n: int) -> list[str]:
-    """Questions and answers of `n` captions and `n` questions, for the tokenizer; pictures are not drawn to be read."""
+    """What the tokenizer learns from: questions and answers of `n` captions and `n` questions, words of the cards."""
     made = [make(seed, i, 8) for make in (caption_example, question_example) for i in range(n)]
-    return [f"{shown.question} ASSISTANT: {answer}" for shown, answer in made]
-
-
-def batch_of(make: Any, seed: int, step: int, n: int, image_size: int) -> list[Example]:
-    """Examples number step·n … step·n + n - 1."""
-    return [make(seed, step * n + i, image_size) for i in range(n)]
+    cards = [load_card(name) for name in card_names()]
+    words = [" ".join([card.task, *(card.class_names or {}).values()]) for card in cards]
+    return [f"{shown.question} ASSISTANT: {answer}" for shown, answer in made] + words * _CARD_WEIGHT

@@ -1,0 +1,69 @@
+"""The training view: a pure function of (seed, epoch, case), and exactly the recorded view without augmentation."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch.utils.data import DataLoader
+
+from tests.conftest import make_set
+from vlm_tsc.conversation.answers import AnswerMap
+from vlm_tsc.conversation.presentation import Presentation
+from vlm_tsc.conversation.prompt import PromptBuilder
+from vlm_tsc.finetune.augment import augment, case_rng
+from vlm_tsc.finetune.draws import TrainingDraws
+from vlm_tsc.finetune.steps import choose_steps
+
+PRESENTATION = Presentation(PromptBuilder(AnswerMap(("down", "up")), round_to=1), (32, 32))
+CASES = make_set(6, 0)
+
+
+def draws(strength: float, seed: int = 0, **options) -> TrainingDraws:
+    return TrainingDraws(
+        list(CASES.X), CASES.ids, list(CASES.y), PRESENTATION, n_draws=18, strength=strength, seed=seed, **options
+    )
+
+
+def test_without_augmentation_a_draw_is_the_recorded_view():
+    recorded = {id: PRESENTATION.show(case) for id, case in zip(CASES.ids, CASES.X, strict=True)}
+    for draw in (draws(0.0)[i] for i in range(18)):
+        match = [id for id, shown in recorded.items() if shown.question == draw.shown.question]
+        assert len(match) == 1
+        np.testing.assert_array_equal(draw.shown.pictures[0], recorded[match[0]].pictures[0])
+
+
+def test_every_epoch_has_every_case_once_in_another_order():
+    questions = [draws(0.0)[i].shown.question for i in range(18)]
+    epochs = [questions[0:6], questions[6:12], questions[12:18]]
+    assert all(sorted(epoch) == sorted(epochs[0]) and len(set(epoch)) == 6 for epoch in epochs)
+    assert epochs[0] != epochs[1] or epochs[1] != epochs[2]
+
+
+def test_draws_are_the_same_in_workers_and_differ_by_epoch_and_seed():
+    here = [draws(1.0)[i] for i in range(18)]
+    there = [made for made in DataLoader(draws(1.0), batch_size=None, num_workers=2)]
+    for a, b in zip(here, there, strict=True):
+        assert a.shown.question == b.shown.question
+        np.testing.assert_array_equal(a.shown.pictures[0], b.shown.pictures[0])
+    assert {draw.shown.question for draw in here[:6]}.isdisjoint(draw.shown.question for draw in here[6:12])
+    assert here[0].shown.question != draws(1.0, seed=1)[0].shown.question
+
+
+def test_a_draw_over_the_budget_falls_back_to_the_original():
+    original = {PRESENTATION.question(case) for case in CASES.X}
+    assert all(draws(1.0, fits=lambda question: False)[i].shown.question in original for i in range(18))
+
+
+def test_augmentation_keeps_shape_and_grows_with_strength():
+    case = CASES.X[0]
+    assert np.allclose(augment(case, 0.0, case_rng(0, 0, "a")), case)
+    weak, strong = (np.abs(augment(case, s, case_rng(0, 0, "a")) - case).mean() for s in (0.1, 1.0))
+    assert 0 < weak < strong < 0.5
+    assert augment(np.ones((2, 5)), 1.0, case_rng(0, 0, "a")).shape == (2, 5)
+
+
+def test_steps():
+    schedule = {"epochs": 40, "min_steps": 200, "max_steps": 1000}
+    assert choose_steps(23, 16, num_epochs=None, **schedule) == 200
+    assert choose_steps(200, 16, num_epochs=None, **schedule) == 500
+    assert choose_steps(7494, 16, num_epochs=None, **schedule) == 1000
+    assert choose_steps(23, 16, num_epochs=2, **schedule) == 3

@@ -1,0 +1,157 @@
+"""Fine-tuning: the loss is on the answers, resuming changes nothing, and what cannot work is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import make_set
+from vlm_tsc.answer.ask import ask
+from vlm_tsc.answer.batch import IGNORED, answer_trie, encode_examples
+from vlm_tsc.answer.model import load_model
+from vlm_tsc.bases import LORA_TARGETS
+from vlm_tsc.conversation.answers import AnswerMap
+from vlm_tsc.conversation.presentation import Presentation
+from vlm_tsc.conversation.prompt import PromptBuilder
+from vlm_tsc.errors import InputError
+from vlm_tsc.finetune.adapter import load_finished
+from vlm_tsc.finetune.draws import Draw
+from vlm_tsc.finetune.fit import fit_adapter, last_whole_checkpoint
+from vlm_tsc.finetune.preflight import check_sees_picture, check_supervision
+from vlm_tsc.finetune.trainer import AnswerTrainer
+
+PRESENTATION = Presentation(PromptBuilder(AnswerMap(("down", "up")), mode="IMAGE_ONLY"), (32, 32))
+
+
+def fit(base: Path, adapter: Path, steps: int = 4, **changes):
+    model, processor = load_model(base)
+    options = {
+        "base": "tiny",
+        "base_folder": base,
+        "patterns": LORA_TARGETS,
+        "parts": ("language", "projector", "vision"),
+        "method": "lora",
+        "lora": {"r": 4, "alpha": 8, "dropout": 0.1},
+        "steps": steps,
+        "batch_size": 4,
+        "eval_batch_size": 4,
+        "learning_rate": 3e-3,
+        "projector_learning_rate": None,
+        "warmup_ratio": 0.0,
+        "gradient_accumulation": 1,
+        "augment": 1.0,
+        "label_smoothing": 0.0,
+        "precision": torch.float32,
+        "seed": 0,
+        "checkpoint_steps": 2,
+        "progress": False,
+    }
+    train, validation = changes.pop("train", make_set(12, 0)), changes.pop("validation", None)
+    return fit_adapter(model, processor, train, validation, PRESENTATION, adapter, **(options | changes)), processor
+
+
+@pytest.mark.parametrize("with_validation", [False, True])
+def test_stopped_and_resumed_equals_uninterrupted(tiny_base, tmp_path, monkeypatch, with_validation):
+    validation = make_set(6, 5, "validation") if with_validation else None
+    fit(tiny_base, tmp_path / "whole" / "adapter", validation=validation)
+
+    def stop_after_two(self, *args, **kwargs):
+        out = step(self, *args, **kwargs)
+        if self.state.global_step == 2:  # its checkpoint is written: the third step is the one that dies
+            raise KeyboardInterrupt
+        return out
+
+    step = AnswerTrainer.training_step
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(AnswerTrainer, "training_step", stop_after_two)
+        fit(tiny_base, tmp_path / "parts" / "adapter", validation=validation)
+    assert last_whole_checkpoint(tmp_path / "parts" / "checkpoints")
+    fit(tiny_base, tmp_path / "parts" / "adapter", validation=validation)
+
+    whole, parts = (load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)  # tolerance 0, dropout included
+    assert not (tmp_path / "parts" / "checkpoints").exists()
+
+
+def test_a_half_written_checkpoint_is_not_used(tmp_path):
+    for step, state in ((2, '{"global_step": 2}'), (4, '{"global_'), (6, None)):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        if state is not None:
+            (folder / "trainer_state.json").write_text(state)
+    assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-2"]
+
+
+def test_a_finished_adapter_loads_alone_and_answers_alike(tiny_base, tmp_path):
+    model, processor = fit(tiny_base, tmp_path / "adapter")
+    shown = [PRESENTATION.show(case) for case in make_set(6, 3).X]
+    before = ask(model, processor, shown, ("A", "B"), batch_size=6).probabilities
+    loaded, processor, facts = load_finished(tmp_path / "adapter", tiny_base, torch.float32)
+    after = ask(loaded, processor, shown, ("A", "B"), batch_size=6).probabilities
+    assert abs(before - after).max() < 1e-6
+    assert facts["name"] == "tiny" and facts["steps"] == 4
+    named = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert named == "tiny"
+    assert not list((tmp_path / "adapter").glob("*.bin"))  # no pickle
+
+
+def test_full_fine_tuning_trains_the_chosen_parts_only(tiny_base, tmp_path):
+    fit(tiny_base, tmp_path / "adapter", method="full", parts=("language", "projector"))
+    before, _ = load_model(tiny_base)
+    after, _, _ = load_finished(tmp_path / "adapter", tiny_base, torch.float32)
+    changed = {n for (n, a), (_, b) in zip(before.named_parameters(), after.named_parameters(), strict=True) if (a != b).any()}
+    assert any("multi_modal_projector" in name for name in changed)
+    assert any("language_model" in name for name in changed)
+    assert not any("vision_tower" in name for name in changed)
+
+
+def test_an_adapter_of_another_base_is_refused(tiny_base, tmp_path):
+    import shutil
+
+    fit(tiny_base, tmp_path / "adapter", steps=1)
+    other = tmp_path / "other"
+    shutil.copytree(tiny_base, other)
+    weights = bytearray((other / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (other / "model.safetensors").write_bytes(weights)
+    with pytest.raises(InputError, match="another base"):
+        load_finished(tmp_path / "adapter", other, torch.float32)
+
+
+def test_the_loss_equals_the_models_own_over_full_logits(tiny_base):
+    model, processor = load_model(tiny_base)
+    shown = [PRESENTATION.show(case) for case in make_set(4, 0).X]
+    trie = answer_trie(processor, shown[0].question, ("A", "AB"))
+    batch = encode_examples(processor, shown, [trie.answers[i] for i in (0, 1, 1, 0)])
+    assert (batch["labels"] == IGNORED).any()  # answers of two lengths: one row begins with padding
+    full = torch.full_like(batch["input_ids"], IGNORED)
+    full[:, -batch["labels"].shape[1] :] = batch["labels"]
+    theirs = model(**{k: v for k, v in batch.items() if k != "labels"}, labels=full).loss
+    ours = AnswerTrainer.compute_loss(type("T", (), {"answer_smoothing": 0.0})(), model, dict(batch))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_preflight_refuses_a_loss_that_is_not_on_the_answer(tiny_base):
+    _, processor = load_model(tiny_base)
+    draw = Draw(PRESENTATION.show(make_set(2, 0).X[0]), "A")
+    right = answer_trie(processor, draw.shown.question, ("A", "B")).answers
+    check_supervision(processor, [draw], [right[0]])
+    for wrong in (right[1], right[0][:-1], right[0] + right[0]):
+        with pytest.raises(InputError, match="loss would not be on the answer"):
+            check_supervision(processor, [draw], [wrong])
+
+
+def test_preflight_refuses_a_model_that_does_not_see_the_picture(tiny_base):
+    model, processor = load_model(tiny_base)
+    draw = Draw(PRESENTATION.show(make_set(2, 0).X[0]), "A")
+    assert check_sees_picture(model, processor, [draw]) > 0
+    for parameter in model.model.multi_modal_projector.parameters():
+        parameter.data.zero_()
+    with pytest.raises(InputError, match="does not reach the model"):
+        check_sees_picture(model, processor, [draw])

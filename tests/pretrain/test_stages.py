@@ -1,0 +1,146 @@
+"""The making of the bundled base, on sizes of seconds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText, AutoProcessor, CLIPVisionModel
+
+from vlm_tsc.pretrain.base_model import EOS, train_tokenizer, vision_config
+from vlm_tsc.pretrain.llava import LlavaPretraining, pretrain_llava
+from vlm_tsc.pretrain.loop import STATE_FILE, run_stage
+from vlm_tsc.pretrain.probe import cross_validated_accuracy, patch_features
+from vlm_tsc.pretrain.tasks import caption_example, describe, question_example
+from vlm_tsc.pretrain.vision_stage import TowerWithHead, contrastive_loss, make_batch, run_vision_stage, to_pixel_values
+from vlm_tsc.resources import resource_dir
+from vlm_tsc.yaml_file import read_yaml
+
+SHAPE = vision_config(image_size=32, patch_size=8, width=32, layers=2)
+
+
+def test_contrastive_loss_equals_its_definition_case_by_case():
+    rng = torch.Generator().manual_seed(0)
+    z = torch.nn.functional.normalize(torch.randn(7, 4, generator=rng), dim=1)
+    episodes, classes = torch.tensor([0, 0, 0, 1, 1, 1, 1]), torch.tensor([0, 0, 1, 0, 0, 1, 1])
+    scale = torch.tensor(5.0)
+    expected = 0.0
+    for candidates in (lambda a, b: True, lambda a, b: bool(episodes[a] == episodes[b])):
+        per_anchor = []
+        for a in range(7):
+            others = [b for b in range(7) if b != a and candidates(a, b)]
+            positives = [b for b in others if episodes[a] == episodes[b] and classes[a] == classes[b]]
+            if positives:
+                weights = {b: torch.exp(scale * (z[a] @ z[b])) for b in others}
+                total = sum(weights.values())
+                per_anchor.append(-np.mean([float(torch.log(weights[b] / total)) for b in positives]))
+        expected += np.mean(per_anchor)
+    loss, figures = contrastive_loss(z, episodes, classes, scale)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    assert 0 <= figures["nearest_same_class"] <= 1
+
+
+def test_batches_are_a_pure_function_of_seed_and_step():
+    a, b, c = (make_batch(0, step, image_size=32, n_episodes=2, n_cases=4) for step in (3, 3, 4))
+    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert not torch.equal(a[0], c[0])
+    assert a[0].shape == (8, 3, 32, 32) and a[0].dtype == torch.uint8
+
+
+def test_a_resumed_stage_equals_an_uninterrupted_one(tmp_path):
+    def run(folder, steps_first=None):
+        for upto in filter(None, (steps_first, 4)):
+            torch.manual_seed(0)
+            model = TowerWithHead(SHAPE)
+
+            def batch(step, upto=upto):
+                if step >= upto and upto < 4:
+                    raise KeyboardInterrupt  # as a kill: no checkpoint of the last steps is written
+                return make_batch(0, step, image_size=32, n_episodes=2, n_cases=4)
+
+            def loss_of(model, made):
+                z = model(to_pixel_values(made[0]))
+                return contrastive_loss(z, made[1], made[2], model.log_scale.exp())
+
+            try:
+                run_stage(
+                    model,
+                    batch,
+                    loss_of,
+                    folder=folder,
+                    steps=4,
+                    learning_rate=1e-3,
+                    warmup_steps=1,
+                    workers=0,
+                    save_every_seconds=0,
+                )
+            except KeyboardInterrupt:
+                assert int(load_file(folder / STATE_FILE)["step"]) == upto
+        return load_file(folder / STATE_FILE)
+
+    whole, parts = run(tmp_path / "whole"), run(tmp_path / "parts", steps_first=2)
+    assert whole.keys() == parts.keys() and all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_the_whole_recipe_makes_a_checkpoint_that_opens_with_nothing_special(tmp_path):
+    values, _ = read_yaml(resource_dir("configs/pretrain") / "plot-llava-mini.yaml")
+    stage = {"steps": 2, "batch_size": 8, "learning_rate": 1e-3, "warmup_steps": 1}
+    small = {"image_size": 32, "patch_size": 8, "vision_width": 32, "vision_layers": 2, "text_width": 32}
+    small |= {"text_layers": 1, "text_intermediate": 64, "vocab_size": 500}
+    config = LlavaPretraining.model_validate(values | small | dict.fromkeys(("vision", "captions", "instructions"), stage))
+    pretrain_llava(config, tmp_path / "work", tmp_path / "base", workers=0)
+    model = AutoModelForImageTextToText.from_pretrained(tmp_path / "base")
+    processor = AutoProcessor.from_pretrained(tmp_path / "base", backend="pil")
+    shown, _ = caption_example(0, 0, 32)
+    messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Describe the series."}]}]
+    text = processor.apply_chat_template(messages, add_generation_prompt=True)
+    inputs = processor(text=[text], images=[shown.pictures], return_tensors="pt")
+    out = model.generate(**inputs, max_new_tokens=3, do_sample=False)
+    assert out.shape[1] > inputs["input_ids"].shape[1]
+
+
+def test_numbers_are_one_token_per_digit():
+    tokenizer = train_tokenizer([f"{i / 100:.2f} {-i / 100:.2f} A B" for i in range(300)], 400)
+    assert [tokenizer.decode(i) for i in tokenizer(" -0.53 1.27")["input_ids"]] == [" -0", ".5", "3", " 1", ".2", "7"]
+    assert tokenizer.eos_token == EOS
+    assert tokenizer.decode(tokenizer("Füße ≥ 3 µV\n")["input_ids"]) == "Füße ≥ 3 µV\n"  # any text can be written
+
+
+@pytest.mark.parametrize("make", [caption_example, question_example])
+def test_examples_are_pure_and_their_answers_are_not_in_the_question_by_themselves(make):
+    for index in range(40):
+        shown, answer = make(0, index, 16)
+        again, same = make(0, index, 16)
+        assert shown.question == again.question and answer == same and answer
+        assert shown.question.count("<image>") == len(shown.pictures)
+
+
+def test_question_answers_are_balanced_over_letters():
+    answers = [question_example(0, index, 8)[1] for index in range(400)]
+    letters = [answer for answer in answers if answer.isalpha()]
+    share = {letter: letters.count(letter) / len(letters) for letter in "ABC"}
+    assert len(letters) > 300 and all(value > 0.15 for value in share.values())
+
+
+def test_description_of_a_ramp():
+    assert describe(np.linspace(0, 1, 30)[None]) == "rising, no peak, highest at 9, lowest at 0, end higher, smooth"
+
+
+@pytest.mark.long
+def test_a_short_vision_stage_beats_the_untrained_tower(tmp_path):
+    """Linear accuracy on synthetic episodes of another seed, before and after 150 small steps."""
+    from vlm_tsc.pretrain.synthetic import episode
+
+    shape = vision_config(image_size=56, patch_size=14, width=64, layers=3)
+    torch.manual_seed(0)
+    untrained = CLIPVisionModel(shape).eval()
+    trained = run_vision_stage(
+        shape, tmp_path, seed=0, steps=150, n_episodes=8, n_cases=8, learning_rate=5e-4, warmup_steps=20, workers=1
+    ).eval()
+    scores = {"untrained": [], "trained": []}
+    for index in range(20):
+        made = episode(99, index, n_cases=40)
+        for name, tower in (("untrained", untrained), ("trained", trained)):
+            scores[name].append(cross_validated_accuracy(patch_features(tower, made.X, None, -1), made.y))
+    assert np.mean(scores["trained"]) > np.mean(scores["untrained"]) + 0.02

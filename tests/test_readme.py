@@ -1,0 +1,52 @@
+"""The README's first lines are what CI runs, and its tree is the tree."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```\w*\n(.*?)^```$", README, re.M | re.S)
+
+
+def test_the_first_code_block_is_the_two_lines():
+    assert BLOCKS[0].splitlines() == [
+        ". setup.sh && python train.py --dataset ItalyPowerDemand",
+        ". setup.sh && pytest",
+    ]
+
+
+def test_ci_runs_the_second_line_last():
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert lines[-1] == BLOCKS[0].splitlines()[1]
+    assert lines.count(lines[-1]) == 1
+
+
+def test_the_scripts_parse():
+    for script in ("setup.sh", ".ci/run", ".ci/lock"):
+        subprocess.run(["bash", "-n", ROOT / script], check=True)
+
+
+def test_the_tree_names_what_is_there():
+    """The tree is the code block that holds `vlm_tsc/`: one name per line, folders of the package indented."""
+    (tree,) = [block for block in BLOCKS if re.search(r"^vlm_tsc/", block, re.M)]
+    named = set(re.findall(r"^([\w.-]+)", tree, re.M))
+    inside = set(re.findall(r"^ +([\w.-]+)/? ", tree, re.M))
+    output = set(re.findall(r"^/(\w+)/$", (ROOT / ".gitignore").read_text(), re.M))
+    missing = (folders(ROOT) - output - named) | (folders(ROOT / "vlm_tsc") - inside)
+    assert not missing, f"not in the README's tree: {missing}"
+    gone = [name for name in named if not (ROOT / name).exists()]
+    gone += [name for name in inside if not (ROOT / "vlm_tsc" / name).exists()]
+    assert not gone, f"in the README's tree, but not there: {gone}"
+
+
+def folders(parent: Path) -> set[str]:
+    """The folders that git would keep: not hidden, no cache, no build output, and holding a file."""
+    found = set()
+    for path in parent.iterdir():
+        made = path.name.startswith((".", "__pycache__")) or path.name.endswith(".egg-info")
+        if path.is_dir() and not made and any(f.is_file() and "__pycache__" not in f.parts for f in path.rglob("*")):
+            found.add(path.name)
+    return found

@@ -1,0 +1,1 @@
+"""Stage 6: everything that answers fit, predict and predict_proba."""

@@ -1,0 +1,222 @@
+"""LlavaClassifier: the whole main job behind aeon's fit, predict and predict_proba."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from aeon.classification.base import BaseClassifier
+
+from vlm_tsc.archive.series_set import SeriesSet
+from vlm_tsc.archive.splits import Splits, official
+from vlm_tsc.bases import load_base
+from vlm_tsc.config import settings_from
+from vlm_tsc.conversation.cards import DatasetCard
+
+
+class LlavaClassifier(BaseClassifier):
+    """A LoRA-fine-tuned LLaVA that sees each series as a plot and answers with its class.
+
+    Parameters
+    ----------
+    base : str
+        Name of a base in `configs/bases/`, a repository id, or a checkpoint folder.
+    data_repr : {"BASELINE", "WITH_STATS", "IMAGE_ONLY", "TEXT_ONLY"}
+        What the model is given: picture and values, these and statistics, or one of both alone.
+    task : str, optional
+        One sentence about the series, for the question.
+    num_epochs : float, optional
+        Passes over the training cases; default: the base's schedule.
+    learning_rate : float, optional
+        Peak learning rate; default: the base's.
+    batch_size : int, optional
+        Cases per step; default: the base's.
+    random_state : int
+        Seed of everything random.
+    settings : mapping, optional
+        Any other setting of `vlm_tsc.config.Settings`, by name.
+
+    Attributes
+    ----------
+    presentation_ : vlm_tsc.conversation.presentation.Presentation
+        How cases are shown, chosen from the training cases.
+    model_, processor_
+        The fine-tuned model and its processor.
+
+    Notes
+    -----
+    Where there are at least 100 cases and 5 of every class, a fifth is held out to choose the checkpoint.
+    """
+
+    _tags = {
+        "capability:multivariate": True,
+        "capability:unequal_length": True,
+        "X_inner_type": ["np-list", "numpy3D"],
+        "algorithm_type": "deeplearning",
+        "non_deterministic": True,  # bfloat16 sums depend on the number of threads
+        "cant_pickle": False,
+        "python_dependencies": ["torch", "transformers", "peft"],
+    }
+
+    def __init__(
+        self,
+        base: str = "plot-llava-mini",
+        data_repr: str = "BASELINE",
+        task: str | None = None,
+        num_epochs: float | None = None,
+        learning_rate: float | None = None,
+        batch_size: int | None = None,
+        random_state: int = 0,
+        settings: Mapping[str, Any] | None = None,
+    ):
+        self.base = base
+        self.data_repr = data_repr
+        self.task = task
+        self.num_epochs = num_epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.random_state = random_state
+        self.settings = settings
+        super().__init__()
+
+    def _fit(self, X: Any, y: np.ndarray) -> LlavaClassifier:
+        from vlm_tsc.conversation.prepare import choose_presentation
+        from vlm_tsc.conversation.processor import checkpoint_folder, load_processor
+        from vlm_tsc.finetune.session import finetune_with
+
+        settings = self._resolved()
+        base = load_base(self.base, settings.llava_root)
+        base_folder = checkpoint_folder(base, settings.llava_root)
+        splits = self._splits(X, y)
+        self.presentation_ = choose_presentation(
+            splits,
+            load_processor(base_folder),
+            base,
+            DatasetCard(self.task) if self.task else DatasetCard(),
+            data_repr=settings.data_repr,
+            round_to=settings.round_to,
+            context_length=settings.context_length,
+            downsample=settings.downsample,
+            downsampling=settings.downsampling,
+            limits=settings.limits,
+            channels=settings.channels,
+            plot_downsampled=settings.plot_downsampled_graph,
+        ).presentation
+        with tempfile.TemporaryDirectory() as folder:
+            adapter = Path(folder) / "adapter"
+            self.model_, self.processor_ = finetune_with(
+                settings, base, base_folder, splits, self.presentation_, adapter, seed=settings.seed
+            )
+            self._adapter_files = _read_files(adapter)
+        return self
+
+    def _splits(self, X: Any, y: np.ndarray) -> Splits:
+        """All cases as train, or a fifth of them as validation by the rule of the official split; nothing to test."""
+        labels = np.array([str(label) for label in y])
+        ids = tuple(f"train-{i:05d}" for i in range(len(labels)))
+        cases = SeriesSet(_as_floats(X), labels, tuple(str(label) for label in self.classes_), "series", ids)
+        parts = official(labels, len(labels), self.random_state)
+        validation = None if parts.validation is None else cases.select(parts.validation)
+        return Splits(cases.select(parts.train), validation, cases.select(parts.test), "own")
+
+    def _predict_proba(self, X: Any) -> np.ndarray:
+        from vlm_tsc.answer.ask import ask
+        from vlm_tsc.answer.model import choose_precision
+
+        settings = self._resolved()
+        shown = [self.presentation_.show(case) for case in _as_floats(X)]
+        answers = self.presentation_.builder.answer_map.answers
+        precision = choose_precision(settings.precision)
+        batch_size = settings.eval_batch_size or 8
+        return ask(
+            self.model_, self.processor_, shown, answers, batch_size=batch_size, precision=precision
+        ).probabilities
+
+    def _predict(self, X: Any) -> np.ndarray:
+        return self.classes_[self._predict_proba(X).argmax(axis=1)]
+
+    def save(self, folder: Path | str) -> None:
+        """Write the adapter folder: adapter, projector, how cases are shown, and the base's name and hash."""
+        self._check_is_fitted()
+        _write_files(Path(folder), self._adapter_files)
+
+    @classmethod
+    def load(cls, folder: Path | str, settings: Mapping[str, Any] | None = None) -> LlavaClassifier:
+        """A fitted classifier from an adapter folder, that of a run (`runs/…/adapter`) or one that `save` wrote.
+
+        `settings` are those of this machine: `llava_root`, `precision`, `eval_batch_size`.
+
+        Raises
+        ------
+        InputError
+            When the folder is no finished adapter, or its base is not here.
+        """
+        from vlm_tsc.finetune.adapter import read_adapter_facts
+
+        presentation, facts = read_adapter_facts(Path(folder))
+        made = cls(base=facts["name"], settings=settings)
+        made.classes_ = np.array(presentation.builder.answer_map.class_names)
+        made.n_classes_ = len(made.classes_)
+        made._class_dictionary = {label: i for i, label in enumerate(made.classes_)}
+        made._adapter_files = _read_files(Path(folder))
+        made._open_adapter()
+        made.is_fitted = True
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled in memory as the adapter's own files (safetensors and JSON), not as a live network."""
+        return {key: value for key, value in self.__dict__.items() if key not in ("model_", "processor_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if getattr(self, "_adapter_files", None):
+            self._open_adapter()
+
+    def _open_adapter(self) -> None:
+        from vlm_tsc.answer.model import choose_precision
+        from vlm_tsc.conversation.processor import checkpoint_folder
+        from vlm_tsc.finetune.adapter import load_finished, read_adapter_facts
+
+        settings = self._resolved()
+        base_folder = checkpoint_folder(load_base(self.base, settings.llava_root), settings.llava_root)
+        with tempfile.TemporaryDirectory() as folder:
+            _write_files(Path(folder), self._adapter_files)
+            self.presentation_, _ = read_adapter_facts(Path(folder))
+            self.model_, self.processor_, _ = load_finished(
+                Path(folder), base_folder, choose_precision(settings.precision)
+            )
+
+    def _resolved(self) -> Any:
+        own = {"base": self.base, "data_repr": self.data_repr, "seed": self.random_state}
+        optional = {name: getattr(self, name) for name in ("num_epochs", "learning_rate", "batch_size")}
+        given = {name: value for name, value in optional.items() if value is not None}
+        return settings_from({**own, **given, **(self.settings or {})})
+
+    @classmethod
+    def _get_test_params(cls, parameter_set: str = "default") -> dict[str, Any]:
+        """Two steps of training, for aeon's estimator checks."""
+        return {"num_epochs": 0.2, "batch_size": 4, "settings": {"precision": "fp32"}}
+
+
+def _as_floats(X: Any) -> list[np.ndarray]:
+    return [np.asarray(case, dtype=np.float64) for case in X]
+
+
+def _read_files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    for name, data in files.items():
+        path = part / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    if folder.exists():
+        shutil.rmtree(folder)
+    part.rename(folder)

@@ -1,0 +1,81 @@
+"""Where settings become plain arguments: one fine-tuning, from a base's folder to a finished adapter folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from vlm_tsc.answer.model import be_quiet, choose_precision, device, load_model, use_all_cores
+from vlm_tsc.archive.splits import Splits
+from vlm_tsc.bases import BaseConfig
+from vlm_tsc.conversation.budget import TokenCounter
+from vlm_tsc.conversation.presentation import Presentation
+from vlm_tsc.finetune.fit import fit_adapter
+from vlm_tsc.finetune.steps import choose_steps
+from vlm_tsc.settings import Settings
+
+_MOST_CHECKPOINTS = 10
+
+
+def finetune_with(
+    settings: Settings,
+    base: BaseConfig,
+    base_folder: Path,
+    splits: Splits,
+    presentation: Presentation,
+    adapter_folder: Path,
+    *,
+    seed: int,
+    run_name: str | None = None,
+    progress: bool = False,
+) -> tuple[Any, Any]:
+    """Train on `splits.train`, choose by `splits.validation`; the test part is never touched. Model and processor."""
+    be_quiet()
+    use_all_cores()
+    precision = choose_precision(settings.precision)
+    model, processor = load_model(base_folder, precision)
+    counter = TokenCounter(processor, presentation.builder, presentation.size)
+    assert settings.batch_size is not None and settings.context_length is not None  # the base's YAML has them
+    assert settings.trainable is not None and settings.learning_rate is not None
+    steps = choose_steps(
+        splits.train.n_cases,
+        settings.batch_size * settings.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1")),
+        num_epochs=settings.num_epochs,
+        epochs=base.epochs,
+        min_steps=base.min_steps,
+        max_steps=base.max_steps,
+    )
+    limit = settings.context_length
+    model = fit_adapter(
+        model.to(device()),
+        processor,
+        splits.train,
+        splits.validation,
+        presentation,
+        adapter_folder,
+        base=settings.base,
+        base_folder=base_folder,
+        patterns=base.lora_targets,
+        parts=settings.trainable,
+        method=settings.method,
+        lora={"r": settings.lora_r, "alpha": settings.lora_alpha, "dropout": settings.lora_dropout},
+        steps=steps,
+        batch_size=settings.batch_size,
+        eval_batch_size=settings.eval_batch_size or settings.batch_size,
+        learning_rate=settings.learning_rate,
+        projector_learning_rate=settings.projector_learning_rate,
+        warmup_ratio=settings.warmup_ratio,
+        gradient_accumulation=settings.gradient_accumulation,
+        augment=settings.augment or 0.0,
+        label_smoothing=settings.label_smoothing,
+        precision=precision,
+        seed=seed,
+        checkpoint_steps=settings.checkpoint_steps or max(20, -(-steps // _MOST_CHECKPOINTS)),
+        fits=lambda question: int(counter.count([question])[0]) <= limit,
+        deepspeed=str(settings.deepspeed) if settings.deepspeed else None,
+        report_to=settings.report_to,
+        run_name=run_name,
+        progress=progress,
+    )
+    return model, processor
