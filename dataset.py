@@ -12,7 +12,10 @@ from vlm_tsc.errors import exits_cleanly
 def main(argv: list[str]) -> int:
     """Series → run folder, for every seed; a finished one is not made again."""
     settings = settings_from_cli(
-        argv, prog="dataset.py", description=__doc__ or "", groups=("data", "picture", "text", "model", "training", "run")
+        argv,
+        prog="dataset.py",
+        description=__doc__ or "",
+        groups=("data", "picture", "text", "model", "training", "run"),
     )
 
     from vlm_tsc import job

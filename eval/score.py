@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # not eval/ itself, where a file could shadow a library
 
 from vlm_tsc.config import run_and_settings_from_cli
 from vlm_tsc.errors import exits_cleanly

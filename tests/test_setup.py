@@ -242,6 +242,13 @@ def test_repairs_a_half_made_environment_says_what_stops_it_and_goes_on_later(ba
     assert "making" not in later.stdout and "self-check with grain 3.0" in later.stdout
 
 
+def test_an_install_killed_while_pip_wrote_is_made_anew(ready):
+    assert install.is_sound(ready)
+    (ready / install.UNFINISHED).touch()
+    assert not install.is_sound(ready)
+    (ready / install.UNFINISHED).unlink()
+
+
 def test_never_clears_a_folder_that_is_no_environment(bash, tiny):
     (tiny / "mine").mkdir()
     (tiny / "mine" / "thesis.tex").touch()

@@ -62,7 +62,7 @@ def exits_cleanly(main: Callable[..., int | None]) -> Callable[..., int]:
             print(f"error: {error}", file=sys.stderr)
             return EXIT_BAD_INPUT
         except OSError as error:  # unwritable folder, full disk: the system's own words, without a traceback
-            if "--debug" in argv or error.filename is None and error.errno is None:
+            if "--debug" in argv or (error.filename is None and error.errno is None):
                 raise
             print(f"error: {error.strerror}\n  where:   {error.filename or 'unknown'}", file=sys.stderr)
             return EXIT_BAD_INPUT

@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STAMP = "requirements.stamp"
+UNFINISHED = "unfinished"  # there from pip's start to its good end; pip takes a package cut short for an installed one
 GB = 10**9
 NEEDED_GB = {"first": 3, "update": 1}  # measured with the CPU build of torch: 2.5 GB
 CUDA_GB = 6
@@ -79,6 +80,8 @@ def is_ready(venv: Path) -> bool:
 
 def is_sound(venv: Path) -> bool:
     """Whether packages can be installed: same Python, pip works, the folder was neither moved nor left half-made."""
+    if (venv / UNFINISHED).exists():
+        return False
     try:
         if str(venv) not in (venv / "bin" / "activate").read_text():
             return False
@@ -148,9 +151,16 @@ def install(venv: Path) -> None:
     pip = [venv / "bin" / "python", "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
     pip += ["--progress-bar", "off"]
     pins = sum("==" in line for line in (ROOT / "requirements.lock").read_text().splitlines())
-    run(f"installing {pins} pinned packages (2-3 minutes)", [*pip, "-r", ROOT / "requirements.lock"], log)
-    # Built with the pinned setuptools, not with one downloaded for the occasion.
-    run("installing vlm_tsc itself", [*pip, "--no-deps", "--no-build-isolation", "-e", ROOT], log)
+    (venv / UNFINISHED).touch()
+    try:
+        run(f"installing {pins} pinned packages (a few minutes)", [*pip, "-r", ROOT / "requirements.lock"], log)
+        # Built with the pinned setuptools, not with one downloaded for the occasion.
+        run("installing vlm_tsc itself", [*pip, "--no-deps", "--no-build-isolation", "-e", ROOT], log)
+    except SetupError:
+        if log.is_file() and "Installing collected packages" not in log.read_text():
+            (venv / UNFINISHED).unlink()  # pip stopped before it wrote anything, so what was installed still works
+        raise
+    (venv / UNFINISHED).unlink()
     (venv / STAMP).write_text(stamp_of(venv))
 
 

@@ -40,7 +40,7 @@ def test_every_epoch_has_every_case_once_in_another_order():
 
 def test_draws_are_the_same_in_workers_and_differ_by_epoch_and_seed():
     here = [draws(1.0)[i] for i in range(18)]
-    there = [made for made in DataLoader(draws(1.0), batch_size=None, num_workers=2)]
+    there = list(DataLoader(draws(1.0), batch_size=None, num_workers=2))
     for a, b in zip(here, there, strict=True):
         assert a.shown.question == b.shown.question
         np.testing.assert_array_equal(a.shown.pictures[0], b.shown.pictures[0])

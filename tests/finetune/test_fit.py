@@ -105,7 +105,9 @@ def test_full_fine_tuning_trains_the_chosen_parts_only(tiny_base, tmp_path):
     fit(tiny_base, tmp_path / "adapter", method="full", parts=("language", "projector"))
     before, _ = load_model(tiny_base)
     after, _, _ = load_finished(tmp_path / "adapter", tiny_base, torch.float32)
-    changed = {n for (n, a), (_, b) in zip(before.named_parameters(), after.named_parameters(), strict=True) if (a != b).any()}
+    changed = {
+        n for (n, a), (_, b) in zip(before.named_parameters(), after.named_parameters(), strict=True) if (a != b).any()
+    }
     assert any("multi_modal_projector" in name for name in changed)
     assert any("language_model" in name for name in changed)
     assert not any("vision_tower" in name for name in changed)

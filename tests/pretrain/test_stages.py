@@ -88,7 +88,9 @@ def test_the_whole_recipe_makes_a_checkpoint_that_opens_with_nothing_special(tmp
     stage = {"steps": 2, "batch_size": 8, "learning_rate": 1e-3, "warmup_steps": 1}
     small = {"image_size": 32, "patch_size": 8, "vision_width": 32, "vision_layers": 2, "text_width": 32}
     small |= {"text_layers": 1, "text_intermediate": 64, "vocab_size": 500}
-    config = LlavaPretraining.model_validate(values | small | dict.fromkeys(("vision", "captions", "instructions"), stage))
+    config = LlavaPretraining.model_validate(
+        values | small | dict.fromkeys(("vision", "captions", "instructions"), stage)
+    )
     pretrain_llava(config, tmp_path / "work", tmp_path / "base", workers=0)
     model = AutoModelForImageTextToText.from_pretrained(tmp_path / "base")
     processor = AutoProcessor.from_pretrained(tmp_path / "base", backend="pil")

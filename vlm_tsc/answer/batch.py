@@ -46,7 +46,9 @@ def encode_examples(processor: Any, shown: Sequence[Shown], answers: Sequence[Se
         tail = torch.tensor(answer)
         labels[row, gap:] = tail
         rows.append(torch.cat([torch.full((gap,), pad), ids[row], tail]))
-        masks.append(torch.cat([torch.zeros(gap, dtype=mask.dtype), mask[row], torch.ones(len(answer), dtype=mask.dtype)]))
+        masks.append(
+            torch.cat([torch.zeros(gap, dtype=mask.dtype), mask[row], torch.ones(len(answer), dtype=mask.dtype)])
+        )
     return {**inputs, "input_ids": torch.stack(rows), "attention_mask": torch.stack(masks), "labels": labels}
 
 

@@ -21,7 +21,7 @@ def device() -> torch.device:
 
 
 def choose_precision(wanted: str) -> torch.dtype:
-    """"auto" is bfloat16 where the hardware multiplies it faster than float32, else float32."""
+    """ "auto" is bfloat16 where the hardware multiplies it faster than float32, else float32."""
     if wanted == "auto":
         if torch.cuda.is_available():
             fast = torch.cuda.is_bf16_supported()

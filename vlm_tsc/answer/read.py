@@ -1,9 +1,9 @@
 """What the model answers: the likelihood of every class's whole answer, and the text it writes by itself.
 
-Picture and prompt are encoded once. The tree of all answers is then read in one more pass: its nodes stand side by side
-after the prompt, each attending to the prompt and to its own ancestors only (the tree attention of speculative decoding,
-arXiv 2305.09781), at the position it would have in its own answer. That equals one full pass per class, without copying
-the cache for every class. Free generation goes on from the same cache.
+Picture and prompt are encoded once. The tree of all answers is then read in one more pass: its nodes stand side by
+side after the prompt, each attending to the prompt and to its own ancestors only (the tree attention of speculative
+decoding, arXiv 2305.09781), at the position it would have in its own answer. That equals one full pass per class,
+without copying the cache for every class. Free generation goes on from the same cache.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def read_answers(
 def _node_log_probabilities(
     model: nn.Module, prompt_mask: torch.Tensor, cache: Any, length: int, trie: AnswerTrie
 ) -> torch.Tensor:
-    """log p(next token | prompt, path to node): (n_cases, n_nodes, vocabulary); empty when answers are single tokens."""
+    """log p(next token | prompt, path to node): (n_cases, n_nodes, vocabulary); empty without nodes."""
     n_cases, n_nodes = len(prompt_mask), len(trie.tokens)
     device = prompt_mask.device
     if n_nodes == 0:

@@ -16,7 +16,7 @@ PARTS = ("train", "validation", "test")
 
 
 def write_splits(path: Path, splits: Splits) -> None:
-    """Write all parts into one npz without pickle: values of all cases end to end `(n_channels, total)`, and lengths."""
+    """Write all parts into one npz without pickle: values of all cases end to end `(n_channels, total)`, lengths."""
     arrays = {"name": np.array(splits.train.name), "split": np.array(splits.split)}
     arrays["class_names"] = np.array(splits.train.class_names, dtype=str)
     for part in PARTS:
@@ -44,7 +44,9 @@ def read_splits(path: Path) -> Splits:
     except FileNotFoundError:
         raise InputError("The run has no series yet.", where=path, fix="run dataset.py or train.py first") from None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError("The run's series cannot be read.", where=path, got=error, fix="run dataset.py again") from None
+        raise InputError(
+            "The run's series cannot be read.", where=path, got=error, fix="run dataset.py again"
+        ) from None
 
 
 def _part(arrays: np.lib.npyio.NpzFile, part: str) -> SeriesSet | None:

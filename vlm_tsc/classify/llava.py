@@ -52,7 +52,7 @@ class LlavaClassifier(BaseClassifier):
     Where there are at least 100 cases and 5 of every class, a fifth is held out to choose the checkpoint.
     """
 
-    _tags = {
+    _tags = {  # noqa: RUF012  # aeon reads a plain class attribute
         "capability:multivariate": True,
         "capability:unequal_length": True,
         "X_inner_type": ["np-list", "numpy3D"],
@@ -207,7 +207,9 @@ def _as_floats(X: Any) -> list[np.ndarray]:
 
 
 def _read_files(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:

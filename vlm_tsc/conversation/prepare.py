@@ -84,7 +84,9 @@ def choose_presentation(
 def expected_hash(settings: dict[str, Any], splits: Splits, processor: Any, card: DatasetCard) -> str:
     """The hash of everything that determines a run's data: settings, series, split, wording, and the tokenizer."""
     parts: list[np.ndarray | str] = [splits.split, str(_FORMAT), repr(card), _prompts_digest()]
-    parts.append(processor.tokenizer.backend_tokenizer.to_str() if hasattr(processor.tokenizer, "backend_tokenizer") else "")
+    parts.append(
+        processor.tokenizer.backend_tokenizer.to_str() if hasattr(processor.tokenizer, "backend_tokenizer") else ""
+    )
     parts.append(str(processor.chat_template))
     for part in PARTS:
         cases: SeriesSet | None = getattr(splits, part)
@@ -105,7 +107,9 @@ def data_outputs(run: RunFolder) -> list[Path]:
     return [run.series, run.images, run.train, run.test]
 
 
-def write_data(run: RunFolder, splits: Splits, prepared: Prepared, expected: str, *, workers: int | None, progress: bool) -> None:
+def write_data(
+    run: RunFolder, splits: Splits, prepared: Prepared, expected: str, *, workers: int | None, progress: bool
+) -> None:
     """Write series, pictures and records; what an interrupted run with the same hash left is kept.
 
     Raises

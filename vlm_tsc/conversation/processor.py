@@ -32,7 +32,9 @@ def checkpoint_folder(base: BaseConfig, llava_root: Path | str | None = None) ->
             if (candidate / "config.json").is_file():
                 return candidate
     if own.is_absolute() or own.is_dir():
-        raise InputError("There is no checkpoint in this folder.", where=f"--base {base.name}", got=f"no {own}/config.json")
+        raise InputError(
+            "There is no checkpoint in this folder.", where=f"--base {base.name}", got=f"no {own}/config.json"
+        )
     return _from_hub(base)
 
 

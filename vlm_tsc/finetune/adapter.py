@@ -84,7 +84,10 @@ _NOTHING = r"(?!)"  # matches no module: only the projector is trained
 
 def set_trainable(model: nn.Module, patterns: Mapping[str, str], parts: Sequence[str]) -> nn.Module:
     """`method: full`: every weight of `parts` is trained, all others are frozen."""
-    markers = {"language": {"language_model", "text_model", "lm_head"}, "vision": {"vision_tower", "vision_model", "visual"}}
+    markers = {
+        "language": {"language_model", "text_model", "lm_head"},
+        "vision": {"vision_tower", "vision_model", "visual"},
+    }
     wanted = set().union(*(markers[part] for part in parts if part != "projector"))
     projector = projector_names(model, patterns) if "projector" in parts else []
     for name, parameter in model.named_parameters():
@@ -147,7 +150,9 @@ def read_adapter_facts(folder: Path) -> tuple[Presentation, dict[str, Any]]:
             fix="run train.py (again) to finish it",
         ) from None
     except json.JSONDecodeError as error:
-        raise InputError("A file of the adapter is broken.", where=f"{folder}, line {error.lineno}", got=error.msg) from None
+        raise InputError(
+            "A file of the adapter is broken.", where=f"{folder}, line {error.lineno}", got=error.msg
+        ) from None
 
 
 def load_finished(folder: Path, base_folder: Path, precision: torch.dtype) -> tuple[Any, Any, dict[str, Any]]:

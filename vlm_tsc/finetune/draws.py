@@ -1,7 +1,7 @@
 """The training view: draw k of a run is a case of some epoch, redrawn through the run's Presentation.
 
-All epochs are laid end to end into one sequence of draws. The trainer reads it in order, so workers, ranks and a resumed
-run agree on every draw without being told the epoch.
+All epochs are laid end to end into one sequence of draws. The trainer reads it in order, so workers, ranks and a
+resumed run agree on every draw without being told the epoch.
 """
 
 from __future__ import annotations

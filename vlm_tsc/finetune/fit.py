@@ -21,8 +21,8 @@ from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.finetune.adapter import add_lora, name_base, projector_names, set_trainable, write_adapter_facts
 from vlm_tsc.finetune.draws import Draw, TrainingDraws
-from vlm_tsc.finetune.progress import ProgressLines
 from vlm_tsc.finetune.preflight import check_sees_picture, check_supervision
+from vlm_tsc.finetune.progress import ProgressLines
 from vlm_tsc.finetune.trainer import AnswerTrainer
 
 _PREFLIGHT_CASES = 8
@@ -121,9 +121,7 @@ def fit_adapter(
     def validate() -> dict[str, float]:
         assert validation is not None
         shown = [presentation.show(case) for case in validation.X]
-        asked = ask(
-            model, processor, shown, answers.answers, batch_size=eval_batch_size, precision=precision
-        )
+        asked = ask(model, processor, shown, answers.answers, batch_size=eval_batch_size, precision=precision)
         return _validation_figures(asked.probabilities, validation)
 
     trainer = AnswerTrainer(

@@ -50,7 +50,9 @@ class AnswerTrainer(Trainer):
         self.projector_learning_rate = projector_learning_rate
         self.answer_smoothing = label_smoothing
 
-    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
         """Mean cross-entropy per answer token. Logits are computed for the answers' columns alone: the vocabulary is
         the widest layer, and a prompt has a hundred times more tokens than its answer."""
         labels = inputs.pop("labels")

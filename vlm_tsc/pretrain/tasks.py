@@ -123,7 +123,9 @@ def _shown(
 ) -> Shown:
     low, high = case_limits(case).T
     spare = rng.uniform(0, 0.5, 2) * (rng.random() < 0.3)  # as under limits shared with other cases
-    limits = tuple(zip((low - spare[0] * (high - low)).tolist(), (high + spare[1] * (high - low)).tolist(), strict=True))
+    limits = tuple(
+        zip((low - spare[0] * (high - low)).tolist(), (high + spare[1] * (high - low)).tolist(), strict=True)
+    )
     shown = Presentation(builder, (image_size, image_size), limits).show(case)
     return shown if question is None else Shown(shown.pictures, "<image>\n" * len(shown.pictures) + question)
 

@@ -12,7 +12,7 @@ from vlm_tsc.errors import InputError
 
 
 def png_bytes(picture: np.ndarray) -> bytes:
-    """Encode `(height, width, 3)` uint8 as PNG: grey where the planes are equal, zlib level 1 (fast, a few % larger)."""
+    """Encode `(height, width, 3)` uint8 as PNG: grey if the planes are equal, zlib level 1 (fast, a few % larger)."""
     grey = (picture[:, :, 0] == picture[:, :, 1]).all() and (picture[:, :, 0] == picture[:, :, 2]).all()
     image = Image.fromarray(picture[:, :, 0] if grey else picture)
     file = io.BytesIO()
@@ -35,5 +35,9 @@ def read_png(path: Path | str) -> np.ndarray:
         raise InputError("The picture is missing.", where=path, fix="run dataset.py again to draw it") from None
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise InputError(
-            "The picture cannot be read.", where=path, got=error, allowed="a PNG", fix="delete it and run dataset.py again"
+            "The picture cannot be read.",
+            where=path,
+            got=error,
+            allowed="a PNG",
+            fix="delete it and run dataset.py again",
         ) from None
