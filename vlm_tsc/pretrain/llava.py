@@ -17,7 +17,7 @@ from vlm_tsc.errors import InputError
 from vlm_tsc.pretrain.base_model import build_model, build_processor, train_tokenizer, vision_config
 from vlm_tsc.pretrain.loop import run_stage
 from vlm_tsc.pretrain.tasks import Example, caption_example, example_texts, question_example
-from vlm_tsc.pretrain.vision_stage import run_vision_stage
+from vlm_tsc.pretrain.vision_stage import make_batch, run_vision_stage, to_pixel_values
 from vlm_tsc.resources import find_file
 from vlm_tsc.yaml_file import read_yaml
 
@@ -91,6 +91,7 @@ def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int
         feature_layer=config.feature_layer,
     )
     model.model.vision_tower.load_state_dict(tower.state_dict())
+    centre_projector(model, config)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     model.model.vision_tower.requires_grad_(False)
     for name, stage, make in (
@@ -99,6 +100,27 @@ def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int
     ):
         _run_language_stage(model, processor, make, stage, work / name, config.seed, config.image_size, workers)
     _save(model, processor, out)
+
+
+@torch.no_grad()
+def centre_projector(model: Any, config: LlavaPretraining) -> None:
+    """Start the projector so that what differs between patches fills its range, and its output is of the words' size.
+
+    The tower's features have a norm of 90, a third of it common to all patches; a word's embedding has 0.3. Fed in as
+    they are, picture tokens drown what the decoder's layers add to them, and 20,000 captions did not teach it to look.
+    """
+    pixels, _, _ = make_batch(config.seed, 0, image_size=config.image_size, n_episodes=16, n_cases=8)
+    hidden = model.model.vision_tower(pixel_values=to_pixel_values(pixels), output_hidden_states=True).hidden_states
+    layers = config.feature_layer if isinstance(config.feature_layer, list) else [config.feature_layer]
+    features = torch.cat([hidden[layer][:, 1:] for layer in layers], dim=-1).flatten(0, 1)
+    mean, deviation = features.mean(0), features.std(0) + 1e-3
+    first, second = model.model.multi_modal_projector.linear_1, model.model.multi_modal_projector.linear_2
+    nn.init.orthogonal_(first.weight)
+    first.weight /= deviation
+    first.bias.copy_(-first.weight @ mean)
+    nn.init.orthogonal_(second.weight, gain=0.5)
+    nn.init.zeros_(second.bias)
+    nn.init.normal_(model.get_input_embeddings().weight, std=0.5)
 
 
 def _run_language_stage(
