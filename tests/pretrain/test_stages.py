@@ -13,7 +13,15 @@ from vlm_tsc.pretrain.llava import LlavaPretraining, pretrain_llava
 from vlm_tsc.pretrain.loop import STATE_FILE, run_stage
 from vlm_tsc.pretrain.probe import cross_validated_accuracy, patch_features
 from vlm_tsc.pretrain.tasks import caption_example, describe, question_example
-from vlm_tsc.pretrain.vision_stage import TowerWithHead, contrastive_loss, make_batch, run_vision_stage, to_pixel_values
+from vlm_tsc.pretrain.vision_stage import (
+    TowerWithHead,
+    contrastive_loss,
+    curve_loss,
+    curve_of,
+    make_batch,
+    run_vision_stage,
+    to_pixel_values,
+)
 from vlm_tsc.resources import resource_dir
 from vlm_tsc.yaml_file import read_yaml
 
@@ -41,9 +49,21 @@ def test_contrastive_loss_equals_its_definition_case_by_case():
     assert 0 <= figures["nearest_same_class"] <= 1
 
 
+def test_the_curve_is_the_height_in_the_picture():
+    ramp = np.linspace(2, 6, 3200)[None]
+    curve = curve_of(np.concatenate([ramp, np.full_like(ramp, 9.0)]), None)
+    np.testing.assert_allclose(curve[0], (np.arange(32) + 0.5) / 32, atol=1e-3)
+    assert (curve[1] == 0.5).all() and np.isnan(curve[2]).all()
+    short = curve_of(np.array([[0.0, 1.0]]), None)[0]
+    assert short[0] == 0 and short[-1] == 1
+    read = torch.from_numpy(curve).nan_to_num()[None]
+    assert curve_loss(read, torch.from_numpy(curve)[None]) == 0
+    assert curve_loss(read + 0.1, torch.from_numpy(curve)[None]) == pytest.approx(0.01 / 0.07, rel=1e-4)
+
+
 def test_batches_are_a_pure_function_of_seed_and_step():
     a, b, c = (make_batch(0, step, image_size=32, n_episodes=2, n_cases=4) for step in (3, 3, 4))
-    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert all(torch.equal(x.nan_to_num(), y.nan_to_num()) for x, y in zip(a, b, strict=True))
     assert not torch.equal(a[0], c[0])
     assert a[0].shape == (8, 3, 32, 32) and a[0].dtype == torch.uint8
 
@@ -60,8 +80,9 @@ def test_a_resumed_stage_equals_an_uninterrupted_one(tmp_path):
                 return make_batch(0, step, image_size=32, n_episodes=2, n_cases=4)
 
             def loss_of(model, made):
-                z = model(to_pixel_values(made[0]))
-                return contrastive_loss(z, made[1], made[2], model.log_scale.exp())
+                z, read = model(to_pixel_values(made[0]))
+                loss, figures = contrastive_loss(z, made[1], made[2], model.log_scale.exp())
+                return loss + curve_loss(read, made[3]), figures
 
             try:
                 run_stage(

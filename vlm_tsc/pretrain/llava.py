@@ -26,13 +26,14 @@ _TOKENIZER_TEXTS = 3000
 
 
 class StageConfig(BaseModel):
-    """One stage: optimizer steps, plots or examples a step, peak learning rate, warm-up steps."""
+    """One stage: optimizer steps, plots or examples a step, peak learning rate, warm-up steps, does the tower learn."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     steps: int
     batch_size: int
     learning_rate: float
     warmup_steps: int
+    trains_tower: bool = False
 
 
 class LlavaPretraining(BaseModel):
@@ -93,11 +94,11 @@ def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int
     model.model.vision_tower.load_state_dict(tower.state_dict())
     centre_projector(model, config)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    model.model.vision_tower.requires_grad_(False)
     for name, stage, make in (
         ("captions", config.captions, caption_example),
         ("instructions", config.instructions, question_example),
     ):
+        model.model.vision_tower.requires_grad_(stage.trains_tower)
         _run_language_stage(model, processor, make, stage, work / name, config.seed, config.image_size, workers)
     _save(model, processor, out)
 
@@ -109,7 +110,7 @@ def centre_projector(model: Any, config: LlavaPretraining) -> None:
     The tower's features have a norm of 90, a third of it common to all patches; a word's embedding has 0.3. Fed in as
     they are, picture tokens drown what the decoder's layers add to them, and 20,000 captions did not teach it to look.
     """
-    pixels, _, _ = make_batch(config.seed, 0, image_size=config.image_size, n_episodes=16, n_cases=8)
+    pixels, *_ = make_batch(config.seed, 0, image_size=config.image_size, n_episodes=16, n_cases=8)
     hidden = model.model.vision_tower(pixel_values=to_pixel_values(pixels), output_hidden_states=True).hidden_states
     layers = config.feature_layer if isinstance(config.feature_layer, list) else [config.feature_layer]
     features = torch.cat([hidden[layer][:, 1:] for layer in layers], dim=-1).flatten(0, 1)
@@ -139,7 +140,8 @@ def _run_language_stage(
             labels = inputs.pop("labels")
             logits = model(**inputs, logits_to_keep=labels.shape[1] + 1, use_cache=False).logits[:, :-1].float()
             wanted = labels != IGNORED
-            losses.append(nn.functional.cross_entropy(logits[wanted], labels[wanted], reduction="none"))
+            per_token = nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
+            losses.append(per_token.sum(1) / wanted.sum(1))  # a case counts as one, however long its answer
             right += int(((logits.argmax(-1) == labels) | ~wanted).all(1).sum())
             n_cases += len(labels)
         return torch.cat(losses).mean(), {"whole_answer_right": right / n_cases}

@@ -42,7 +42,7 @@ def caption_example(seed: int, index: int, image_size: int) -> Example:
     """
     rng, case = _random_case(seed, index)
     question, answer = "Describe the series.", ""
-    if rng.random() < 0.8:
+    if rng.random() < 0.9:
         fact = facts(case)["channels"][0]
         named = {
             "Which trend?": fact["trend"],

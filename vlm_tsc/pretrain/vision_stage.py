@@ -4,6 +4,9 @@ Supervised contrastive loss (Khosla et al. 2020, eq. 2): plots of one class of o
 others repel. The hard negatives are the other classes of the same episode: the same background, one sparse rule apart.
 So the tower is not made blind to small differences, as two augmented views of one series would make it, but has to find
 which of them recur.
+
+Contrast alone teaches which series is meant, not what it looks like: a linear probe of such a tower read the order of
+highest and lowest point little better than chance. So a second head reads the curve itself back from the patches.
 """
 
 from __future__ import annotations
@@ -18,14 +21,19 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from vlm_tsc.pretrain.loop import run_stage
 from vlm_tsc.pretrain.synthetic import episode
-from vlm_tsc.representation.limits import train_limits
+from vlm_tsc.representation.limits import case_limits, train_limits
 from vlm_tsc.representation.line import draw
+
+CURVE_POINTS = 32  # of each channel's curve that are read back
+CURVE_CHANNELS = 3
+_CURVE_WEIGHT = 1.0
+_CURVE_VARIANCE = 0.07  # of heights 0..1 within a plot: makes the error a share of what there is to explain
 
 
 class TowerWithHead(nn.Module):
-    """The tower and the head that only this stage needs.
+    """The tower and the two heads that only this stage needs.
 
-    The head keeps every patch apart (32 numbers each, flattened), so that *where* something happens must be readable
+    The heads keep every patch apart (32 numbers each, flattened), so that *where* something happens must be readable
     from the patch features that the projector will get.
     """
 
@@ -37,20 +45,24 @@ class TowerWithHead(nn.Module):
         self.embed = nn.Sequential(
             nn.Linear(n_patches * per_patch + config.hidden_size, 512), nn.GELU(), nn.Linear(512, embedding_size)
         )
+        self.curve = nn.Sequential(
+            nn.Linear(n_patches * per_patch, 512), nn.GELU(), nn.Linear(512, CURVE_CHANNELS * CURVE_POINTS)
+        )
         self.log_scale = nn.Parameter(torch.tensor(np.log(10.0)))
 
-    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """(n, 3, height, width) pixels in -1..1 -> (n, embedding_size) unit vectors."""
+    def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, 3, height, width) pixels in -1..1 -> (n, embedding_size) unit vectors, (n, channels, points) heights."""
         out = self.tower(pixel_values=pixel_values)
         patches = self.patch(out.last_hidden_state[:, 1:]).flatten(1)
-        return F.normalize(self.embed(torch.cat([patches, out.pooler_output], dim=1)).float(), dim=1)
+        embeddings = F.normalize(self.embed(torch.cat([patches, out.pooler_output], dim=1)).float(), dim=1)
+        return embeddings, self.curve(patches).float().unflatten(1, (CURVE_CHANNELS, CURVE_POINTS))
 
 
 def make_batch(
     seed: int, step: int, *, image_size: int, n_episodes: int, n_cases: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Pixels (n, 3, h, w) uint8, episode (n,) and class (n,) of batch `step`; a pure function of its arguments."""
-    pictures, episodes, classes = [], [], []
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Pixels (n, 3, h, w) uint8, episode (n,), class (n,) and curves of batch `step`; pure in its arguments."""
+    pictures, episodes, classes, curves = [], [], [], []
     for i in range(n_episodes):
         index = step * n_episodes + i
         made = episode(seed, index, n_cases=n_cases)
@@ -58,10 +70,35 @@ def make_batch(
         limits = train_limits(made.X) if index % 3 == 0 else None
         channels = "multiples" if index % 5 == 0 else "auto"
         pictures += [draw(case, (image_size, image_size), limits, channels) for case in made.X]
+        curves += [curve_of(case, limits) for case in made.X]
         episodes += [i] * n_cases
         classes += made.y.tolist()
     pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-    return pixels, torch.tensor(episodes), torch.tensor(classes)
+    return pixels, torch.tensor(episodes), torch.tensor(classes), torch.from_numpy(np.stack(curves))
+
+
+def curve_of(case: np.ndarray, limits: np.ndarray | None) -> np.ndarray:
+    """Height in the picture, 0 to 1, at 32 times of every channel: (3, 32) float32, NaN where there is no channel.
+
+    Where several values share one of the 32 stretches of time, their mean.
+    """
+    low, high = (case_limits(case) if limits is None else limits).T
+    span = np.where(high > low, high - low, 1.0)
+    heights = np.clip((case - low[:, None]) / span[:, None], 0, 1)
+    heights[high <= low] = 0.5
+    n_timepoints = case.shape[1]
+    sums = np.concatenate([np.zeros((len(case), 1)), heights.cumsum(1)], axis=1)  # of the first 0, 1, 2 … values
+    edges = np.linspace(0, n_timepoints, CURVE_POINTS + 1)
+    at_edges = np.stack([np.interp(edges, np.arange(n_timepoints + 1), one) for one in sums])
+    curve = np.full((CURVE_CHANNELS, CURVE_POINTS), np.nan, np.float32)
+    curve[: len(case)] = np.diff(at_edges, axis=1) / np.diff(edges)
+    return curve
+
+
+def curve_loss(read: torch.Tensor, curves: torch.Tensor) -> torch.Tensor:
+    """Mean squared error of the heights over the channels that are there, as a share of their variance."""
+    there = ~curves.isnan()
+    return ((read - curves.nan_to_num())[there] ** 2).mean() / _CURVE_VARIANCE
 
 
 def contrastive_loss(
@@ -112,13 +149,15 @@ def run_vision_stage(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
 
-    def batch(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def batch(step: int) -> tuple[torch.Tensor, ...]:
         return make_batch(seed, step, image_size=config.image_size, n_episodes=n_episodes, n_cases=n_cases)
 
     def loss_of(model: nn.Module, made: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, dict[str, float]]:
-        pixels, episodes, classes = (part.to(device) for part in made)
-        embeddings = model(to_pixel_values(pixels))
-        return contrastive_loss(embeddings, episodes, classes, model.log_scale.exp().clamp(max=50.0))
+        pixels, episodes, classes, curves = (part.to(device) for part in made)
+        embeddings, read = model(to_pixel_values(pixels))
+        loss, figures = contrastive_loss(embeddings, episodes, classes, model.log_scale.exp().clamp(max=50.0))
+        unread = curve_loss(read, curves)
+        return loss + _CURVE_WEIGHT * unread, figures | {"curve_unread": unread.item()}
 
     run_stage(
         model,
