@@ -77,6 +77,9 @@ def prepare(settings: Settings, seed: int, splits: Splits | None = None) -> RunF
 
 def finetune(settings: Settings, run: RunFolder, seed: int) -> None:
     """Train the run's adapter, from its newest checkpoint if it was interrupted, unless it is finished."""
+    from vlm_tsc.answer.model import be_quiet
+
+    be_quiet()
     from vlm_tsc.archive.store import read_splits
     from vlm_tsc.conversation.processor import checkpoint_folder
     from vlm_tsc.finetune.adapter import base_hash
@@ -111,6 +114,8 @@ def finetune(settings: Settings, run: RunFolder, seed: int) -> None:
 def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
     """Answer the run's test records and write predictions.jsonl and metrics.json, unless they are there."""
     from vlm_tsc.answer.model import be_quiet, choose_precision, device, use_all_cores
+
+    be_quiet()
     from vlm_tsc.conversation.processor import checkpoint_folder
     from vlm_tsc.evaluate.evaluation import evaluate_records
     from vlm_tsc.evaluate.metrics import metrics_document, read_metrics
@@ -125,7 +130,6 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
     if check_stage(run, "evaluation", expected, outputs) == "done":
         return read_metrics(run.metrics)
     begin_stage(run, "evaluation", expected, outputs)
-    be_quiet()
     use_all_cores()
     presentation = presentation_of(run)
     answer_map = presentation.builder.answer_map

@@ -67,10 +67,15 @@ def use_all_cores() -> None:
 
 
 def be_quiet() -> None:
-    """Keep the libraries' own progress bars and advice off the terminal; their errors still show."""
+    """Keep the libraries' own progress bars and advice off the terminal; their errors still show.
+
+    Call it before peft or deepspeed are imported: they speak at import.
+    """
     from transformers.utils import logging as transformers_logging
 
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it announces which of its kernels are absent
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # what DeepSpeed finds out anyway, and then announces
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     for category in (UserWarning, FutureWarning, DeprecationWarning):
