@@ -91,6 +91,12 @@ def finetune(settings: Settings, run: RunFolder, seed: int) -> None:
     state = check_stage(run, "training", expected, [run.adapter])
     if state == "done":
         return
+    if state == "partial" and settings.resume and run.adapter.exists():
+        # killed after the adapter appeared, whole, in one rename, and before that was noted
+        if _rank() == 0:
+            shutil.rmtree(run.checkpoints, ignore_errors=True)
+            finish_stage(run, "training", expected)
+        return
     if _rank() == 0:
         if not settings.resume:
             shutil.rmtree(run.checkpoints, ignore_errors=True)
