@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from vlm_tsc.run import RunFolder
 
 _FORMAT = 1  # raise it when drawing or wording changes, so that data of an older version counts as stale
 _CASES_PER_TASK = 64
+_SECONDS_TO_START = 1.0  # that a clean server process and its workers take to import what they need
 _PNG_END = b"IEND\xaeB`\x82"
 
 
@@ -171,9 +173,18 @@ def _tasks(run: RunFolder, splits: Splits, presentation: Presentation) -> Iterat
 
 
 def _each(tasks: list[Task], workers: int) -> Iterator[list[Record]]:
-    if workers == 1 or len(tasks) < 4:  # starting processes takes longer than a few hundred pictures
-        yield from map(_draw_cases, tasks)
-        return
+    """Records of every task, in order: drawn here until it is clear that starting processes would save time."""
+    for done, task in enumerate(tasks, start=1):
+        start = time.monotonic()
+        made = _draw_cases(task)
+        ahead = (time.monotonic() - start) * (len(tasks) - done)
+        yield made
+        if ahead * (1 - 1 / workers) > _SECONDS_TO_START:
+            yield from _in_processes(tasks[done:], workers)
+            return
+
+
+def _in_processes(tasks: list[Task], workers: int) -> Iterator[list[Record]]:
     # a clean server process: forking this one, with torch's and the tokenizer's threads in it, could dead-lock
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])

@@ -1,0 +1,59 @@
+"""The series that are measured: real sets where they are at hand, else random walks of the same shape."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# name → (train cases, test cases, points); two classes each
+SHAPES: Mapping[str, tuple[int, int, int]] = {
+    "TwoLeadECG": (23, 1139, 82),
+    "HandOutlines": (160, 369, 2709),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """How `--dataset` and its options name a set, and what to call it in a table."""
+
+    dataset: str
+    options: tuple[str, ...]
+    description: str
+
+
+def source_of(name: str, folder: Path, *, real: bool = True) -> Source:
+    """The set `name` from the data folder, or random walks of its shape written to `folder`."""
+    for root in _data_folders() if real else []:
+        if (root / name).is_dir():
+            return Source(name, ("--data-dir", str(root)), name)
+    n_train, n_test, length = SHAPES[name]
+    return walks_of(folder, name, n_train, n_test, length)
+
+
+def walks_of(folder: Path, name: str, n_train: int, n_test: int, length: int) -> Source:
+    """Random walks of two classes as a user's own train and test file in `folder`."""
+    paths = []
+    for part, n_cases in (("TRAIN", n_train), ("TEST", n_test)):
+        path = folder / f"{name}Walks_{part}.npz"
+        X = walks(n_cases, length, seed=len(part))
+        np.savez(path, X=X, y=np.array(["1", "2"])[np.arange(n_cases) % 2])
+        paths.append(path)
+    described = f"walks shaped as {name}"
+    return Source(str(paths[0]), ("--test", str(paths[1])), described)
+
+
+def walks(n_cases: int, length: int, seed: int = 0) -> np.ndarray:
+    """Random walks, each of mean 0 and standard deviation 1: (n_cases, 1, length)."""
+    X = np.random.default_rng(seed).normal(size=(n_cases, 1, length)).cumsum(axis=2)
+    return (X - X.mean(axis=2, keepdims=True)) / X.std(axis=2, keepdims=True)
+
+
+def _data_folders() -> list[Path]:
+    roots = [Path(path) for path in (os.environ.get("VLM_TSC_DATA"), ROOT.parent / "shared" / "data" / "ucr") if path]
+    return [folder for root in roots for folder in (root, root / "incomplete")]

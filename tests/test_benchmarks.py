@@ -1,0 +1,43 @@
+"""The benchmarks run and say what they measured; how fast anything is, is not for a test to judge."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.__main__ import NAMES, main
+from benchmarks.rendering import LENGTHS, run
+from benchmarks.timing import WIDTH, Row, in_turn, medians, table, timed
+
+
+def test_rendering_compares_ours_the_peer_and_the_limit():
+    result = run(quick=True)
+    assert [row.what for row in result.rows] == [f"{LENGTHS[0]} points", f"{LENGTHS[-1]} points"]
+    assert [row.target for row in result.rows] == [25, 8]
+    for row in result.rows:
+        assert min(row.ours, row.peer, row.limit) > 0
+        assert row.ratio == row.peer / row.ours and row.limit_share == row.limit / row.ours
+        assert row.verdict() in result.table
+    assert max(map(len, str(result).splitlines())) <= WIDTH
+
+
+def test_sides_are_measured_in_turn_and_each_takes_its_parts():
+    seen: list[str] = []
+    clock = iter(range(100))
+    sides = {name: timed(seen.append, [name + "0", name + "1"], lambda _: 2, lambda: next(clock)) for name in "ab"}
+    assert medians(in_turn(sides, rounds=2)) == {"a": 0.5, "b": 0.5}
+    assert seen == ["a0", "b0", "a1", "b1"]
+
+
+def test_a_ratio_below_its_target_is_marked():
+    assert Row("x", ours=1.0, peer=30.0, limit=0.5, target=25).verdict() == "30.0x ≥ 25x"
+    assert Row("x", ours=1.0, peer=20.0, limit=0.5, target=25).verdict() == "20.0x BELOW 25x"
+
+
+def test_columns_are_aligned():
+    assert table(("a", "bb"), [("ccc", "d")]) == "a    bb\n───────\nccc   d"
+
+
+def test_an_unknown_benchmark_is_refused_with_the_known_ones(capsys):
+    with pytest.raises(SystemExit):
+        main(["speed"])
+    assert all(name in capsys.readouterr().err for name in NAMES)
