@@ -84,6 +84,7 @@ def finetune(settings: Settings, run: RunFolder, seed: int) -> None:
     from vlm_tsc.conversation.processor import checkpoint_folder
     from vlm_tsc.finetune.adapter import base_hash
     from vlm_tsc.finetune.session import finetune_with
+    from vlm_tsc.finetune.tracking import tracking
 
     base = load_base(settings.base, settings.llava_root)
     base_folder = checkpoint_folder(base, settings.llava_root)
@@ -102,17 +103,18 @@ def finetune(settings: Settings, run: RunFolder, seed: int) -> None:
             shutil.rmtree(run.checkpoints, ignore_errors=True)
         begin_stage(run, "training", expected, [run.adapter, run.checkpoints, run.predictions, run.metrics])
     splits = read_splits(run.series)
-    finetune_with(
-        settings,
-        base,
-        base_folder,
-        splits,
-        presentation_of(run),
-        run.adapter,
-        seed=seed,
-        run_name=f"{splits.train.name}-{run.path.name}",
-        progress=_shows_progress(),
-    )
+    with tracking(settings.report_to, settings.vlm_root / "runs", run.path):
+        finetune_with(
+            settings,
+            base,
+            base_folder,
+            splits,
+            presentation_of(run),
+            run.adapter,
+            seed=seed,
+            run_name=f"{splits.train.name}-{run.path.name}",
+            progress=_shows_progress(),
+        )
     if _rank() == 0:
         finish_stage(run, "training", expected)
 

@@ -8,11 +8,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor, CLIPVisionModel
 
-from vlm_tsc.pretrain.base_model import EOS, train_tokenizer, vision_config
-from vlm_tsc.pretrain.llava import LlavaPretraining, pretrain_llava
+from vlm_tsc.answer.batch import IGNORED
+from vlm_tsc.pretrain.base_model import EOS, build_processor, train_tokenizer, vision_config
+from vlm_tsc.pretrain.llava import LlavaPretraining, answers_right, encode, pretrain_llava
 from vlm_tsc.pretrain.loop import STATE_FILE, run_stage
 from vlm_tsc.pretrain.probe import cross_validated_accuracy, patch_features
-from vlm_tsc.pretrain.tasks import caption_example, describe, question_example
+from vlm_tsc.pretrain.tasks import caption_example, describe, example_texts, heights, question_example
 from vlm_tsc.pretrain.vision_stage import (
     TowerWithHead,
     contrastive_loss,
@@ -115,7 +116,7 @@ def test_the_whole_recipe_makes_a_checkpoint_that_opens_with_nothing_special(tmp
     pretrain_llava(config, tmp_path / "work", tmp_path / "base", workers=0)
     model = AutoModelForImageTextToText.from_pretrained(tmp_path / "base")
     processor = AutoProcessor.from_pretrained(tmp_path / "base", backend="pil")
-    shown, _ = caption_example(0, 0, 32)
+    shown = caption_example(0, 0, 32).shown
     messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Describe the series."}]}]
     text = processor.apply_chat_template(messages, add_generation_prompt=True)
     inputs = processor(text=[text], images=[shown.pictures], return_tensors="pt")
@@ -133,14 +134,42 @@ def test_numbers_are_one_token_per_digit():
 @pytest.mark.parametrize("make", [caption_example, question_example])
 def test_examples_are_pure_and_their_answers_are_not_in_the_question_by_themselves(make):
     for index in range(40):
-        shown, answer = make(0, index, 16)
-        again, same = make(0, index, 16)
-        assert shown.question == again.question and answer == same and answer
-        assert shown.question.count("<image>") == len(shown.pictures)
+        one, again = make(0, index, 16), make(0, index, 16)
+        assert (one.shown.question, one.answer, one.more) == (again.shown.question, again.answer, again.more)
+        assert one.answer and all(answer for _, answer in one.more)
+        assert one.shown.question.count("<image>") == len(one.shown.pictures)
+
+
+def test_the_loss_of_a_conversation_is_on_its_answers_alone():
+    examples = [caption_example(0, index, 16) for index in range(12)]
+    processor = build_processor(train_tokenizer(example_texts(0, 200), 800), 16, 8)
+    made = encode(processor, examples)
+    tokenizer = processor.tokenizer
+    end = tokenizer.eos_token_id
+    for one, labels, ids in zip(examples, made["labels"], made["input_ids"], strict=True):
+        written = [one.answer, *(answer for _, answer in one.more)]
+        assert tokenizer.decode(labels[labels != IGNORED]) == "".join(
+            f" {answer}{tokenizer.eos_token}" for answer in written
+        )
+        questions = [f"USER: {question} ASSISTANT:" for question, _ in one.more]
+        assert all(question in tokenizer.decode(ids) for question in questions)
+        assert (labels == end).sum() == len(written)
+        right = labels.clone() == labels
+        assert answers_right(right[None], labels[None], end) == [True] * len(written)
+        right[-1] = False  # the end token of the last answer
+        assert answers_right(right[None], labels[None], end) == [True] * (len(written) - 1) + [False]
+    assert any(one.more for one in examples)
+
+
+def test_heights_of_a_ramp_are_its_digits():
+    case = np.stack([np.linspace(0, 1, 160), np.linspace(1, 0, 160)])
+    limits = np.array([[0.0, 1.0], [0.0, 2.0]])
+    assert heights(case, limits, 0) == "0 0 1 2 2 3 4 4 5 5 6 7 7 8 9 9"
+    assert heights(case, limits, 1) == "4 4 4 3 3 3 2 2 2 2 1 1 1 0 0 0"
 
 
 def test_question_answers_are_balanced_over_letters():
-    answers = [question_example(0, index, 8)[1] for index in range(400)]
+    answers = [question_example(0, index, 8).answer for index in range(400)]
     letters = [answer for answer in answers if answer.isalpha()]
     share = {letter: letters.count(letter) / len(letters) for letter in "ABC"}
     assert len(letters) > 300 and all(value > 0.15 for value in share.values())

@@ -26,14 +26,14 @@ _TOKENIZER_TEXTS = 3000
 
 
 class StageConfig(BaseModel):
-    """One stage: optimizer steps, plots or examples a step, peak learning rate, warm-up steps, does the tower learn."""
+    """One stage: optimizer steps, plots or examples a step, peak learning rates, warm-up steps."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     steps: int
     batch_size: int
     learning_rate: float
     warmup_steps: int
-    trains_tower: bool = False
+    tower_learning_rate: float = 0.0  # in the language stages; 0 leaves the tower as it is
 
 
 class LlavaPretraining(BaseModel):
@@ -93,12 +93,15 @@ def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int
     )
     model.model.vision_tower.load_state_dict(tower.state_dict())
     centre_projector(model, config)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.cuda.is_available():
+        model.to("cuda")
+    else:
+        model.set_attn_implementation("eager")  # see the vision stage
     for name, stage, make in (
         ("captions", config.captions, caption_example),
         ("instructions", config.instructions, question_example),
     ):
-        model.model.vision_tower.requires_grad_(stage.trains_tower)
+        model.model.vision_tower.requires_grad_(stage.tower_learning_rate > 0)
         _run_language_stage(model, processor, make, stage, work / name, config.seed, config.image_size, workers)
     _save(model, processor, out)
 
@@ -130,11 +133,11 @@ def _run_language_stage(
     def batch(step: int) -> list[dict[str, Any]]:
         """Examples with and without a picture cannot share a tensor: up to two sub-batches."""
         examples = [make(seed + 1, step * stage.batch_size + i, image_size) for i in range(stage.batch_size)]
-        groups = ([e for e in examples if e[0].pictures], [e for e in examples if not e[0].pictures])
+        groups = ([e for e in examples if e.shown.pictures], [e for e in examples if not e.shown.pictures])
         return [encode(processor, group) for group in groups if group]
 
     def loss_of(model: nn.Module, parts: list[dict[str, Any]]) -> tuple[torch.Tensor, dict[str, float]]:
-        losses, right, n_cases = [], 0, 0
+        losses, right = [], []
         for inputs in parts:
             inputs = {key: value.to(model.device) for key, value in inputs.items()}  # type: ignore[union-attr]
             labels = inputs.pop("labels")
@@ -142,9 +145,8 @@ def _run_language_stage(
             wanted = labels != IGNORED
             per_token = nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
             losses.append(per_token.sum(1) / wanted.sum(1))  # a case counts as one, however long its answer
-            right += int(((logits.argmax(-1) == labels) | ~wanted).all(1).sum())
-            n_cases += len(labels)
-        return torch.cat(losses).mean(), {"whole_answer_right": right / n_cases}
+            right += answers_right(logits.argmax(-1) == labels, labels, processor.tokenizer.eos_token_id)
+        return torch.cat(losses).mean(), {"whole_answer_right": sum(right) / len(right)}
 
     run_stage(
         model,
@@ -156,17 +158,38 @@ def _run_language_stage(
         warmup_steps=stage.warmup_steps,
         workers=workers,
         plots_per_batch=stage.batch_size,
+        other_rates={"vision_tower": stage.tower_learning_rate},
     )
 
 
 def encode(processor: Any, examples: list[Example]) -> dict[str, Any]:
-    """Examples as tensors, the loss on their answers."""
-    shown = [one for one, _ in examples]
-    answers = [
-        answer_tokens(processor, prompt_text(processor, question_messages(one.question)), answer)
-        for one, answer in examples
-    ]
-    return encode_examples(processor, shown, answers)
+    """Conversations as tensors, the loss on every answer; each turn ends with the end token, as in LLaVA-1.5."""
+    tails, asked = [], []
+    for one in examples:
+        prompt = prompt_text(processor, question_messages(one.shown.question))
+        tail = answer_tokens(processor, prompt, one.answer)
+        spans = []  # of `tail`: further questions, on which there is no loss
+        for question, answer in one.more:
+            text = prompt_text(processor, question_messages(question)).removeprefix(processor.tokenizer.bos_token)
+            words = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+            spans.append((len(tail), len(tail) + len(words)))
+            tail = tail + words + answer_tokens(processor, text, answer)
+        tails.append(tail)
+        asked.append(spans)
+    made = encode_examples(processor, [one.shown for one in examples], tails)
+    for labels, tail, spans in zip(made["labels"], tails, asked, strict=True):
+        for start, stop in spans:
+            labels[len(labels) - len(tail) + start : len(labels) - len(tail) + stop] = IGNORED
+    return made
+
+
+def answers_right(right: torch.Tensor, labels: torch.Tensor, end: int) -> list[bool]:
+    """For every answer in `labels` (n_cases, n_tokens), each closed by token `end`: were all its tokens right?"""
+    found = []
+    for ok, row in zip(right, labels, strict=True):
+        wrong = (~ok & (row != IGNORED)).cumsum(0)[row == end]
+        found += (wrong.diff(prepend=wrong.new_zeros(1)) == 0).tolist()
+    return found
 
 
 def _save(model: Any, processor: Any, out: Path) -> None:

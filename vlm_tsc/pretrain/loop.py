@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -51,6 +52,7 @@ def run_stage(
     save_every_seconds: float = 180.0,
     log_every: int = 25,
     plots_per_batch: int = 1,
+    other_rates: Mapping[str, float] = MappingProxyType({}),
 ) -> None:
     """Train the parameters of `model` that require gradients until `steps`, from the last checkpoint if there is one.
 
@@ -60,12 +62,15 @@ def run_stage(
         step -> anything `loss_of` takes; runs in worker processes.
     loss_of : callable
         (model, batch) -> (scalar loss, figures for the log). Called under bf16 autocast.
+    other_rates : mapping
+        Part of a parameter's name -> its peak learning rate, where that is not `learning_rate`.
     folder : Path
         `state.safetensors` (the checkpoint) and `log.jsonl` are kept here.
     """
     folder.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
-    optimizer = torch.optim.AdamW(_decay_groups(model, weight_decay), lr=learning_rate, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(_groups(model, weight_decay, learning_rate, other_rates), betas=(0.9, 0.98))
+    peaks = [group["lr"] for group in optimizer.param_groups]
     start = load_state(folder / STATE_FILE, model, optimizer)
     if start >= steps:
         return
@@ -80,8 +85,8 @@ def run_stage(
     saved = logged = time.monotonic()
     sums: dict[str, float] = {}
     for step, batch in enumerate(loader, start=start):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * _schedule(step, steps, warmup_steps)
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak * _schedule(step, steps, warmup_steps)
         with torch.autocast(device.type, torch.bfloat16):
             loss, figures = loss_of(model, batch)
         if not torch.isfinite(loss):
@@ -110,12 +115,17 @@ def _schedule(step: int, steps: int, warmup: int) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def _decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; biases, norms and embeddings of positions do not."""
-    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    plain = [p for name, p in trained if p.ndim < 2 or "embed" in name]
-    matrices = [p for name, p in trained if not (p.ndim < 2 or "embed" in name)]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+def _groups(
+    model: nn.Module, weight_decay: float, learning_rate: float, other_rates: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Matrices decay; biases, norms and embeddings of positions do not. One pair of groups for every learning rate."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            rate = next((rate for part, rate in other_rates.items() if part in name), learning_rate)
+            decay = 0.0 if parameter.ndim < 2 or "embed" in name else weight_decay
+            groups.setdefault((rate, decay), []).append(parameter)
+    return [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()]
 
 
 def _log(path: Path, line: dict[str, Any]) -> None:

@@ -6,6 +6,8 @@ it sees a first real dataset: read the list of classes, look at the plot, write 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vlm_tsc.conversation.answers import AnswerMap
@@ -14,11 +16,20 @@ from vlm_tsc.conversation.presentation import Presentation, Shown
 from vlm_tsc.conversation.prompt import PromptBuilder
 from vlm_tsc.pretrain.facts import facts
 from vlm_tsc.pretrain.synthetic import episode
+from vlm_tsc.pretrain.vision_stage import curve_of
 from vlm_tsc.representation.downsampling import downsample
 from vlm_tsc.representation.limits import case_limits
 from vlm_tsc.representation.values import values_text
 
-Example = tuple[Shown, str]
+
+@dataclass(frozen=True)
+class Example:
+    """What is shown first, its answer, and further questions and answers about the same."""
+
+    shown: Shown
+    answer: str
+    more: tuple[tuple[str, str], ...] = ()
+
 
 _MODES, _MODE_SHARES = ("BASELINE", "WITH_STATS", "IMAGE_ONLY", "TEXT_ONLY"), (0.5, 0.2, 0.2, 0.1)
 _TASKS = (
@@ -32,31 +43,47 @@ _TASKS = (
 _MOST_VALUES = 48  # of all channels, so that a question stays within the base's context
 _CARD_WEIGHT = 200  # a card's words are few beside thousands of questions, but stand in every prompt of its dataset
 _THIRDS = ("early", "midway", "late")
+_HEIGHTS = 16  # stretches of time whose heights are read off a picture
 _PEAKS = ("no peak", "one peak", "two peaks", "three peaks", "more peaks")
 
 
 def caption_example(seed: int, index: int, image_size: int) -> Example:
-    """A picture, and either one fact about it or its description in one line.
+    """A picture, and a conversation about it: four facts, or the curve read off as digits and two facts.
 
-    Mostly one fact: with whole descriptions alone a fresh decoder learns how descriptions read, and not to look.
+    Several short answers, because with one description per picture a fresh decoder learns how descriptions read and not
+    to look; digits of the curve, because each of them forces it to look at another place.
     """
     rng, case = _random_case(seed, index)
-    question, answer = "Describe the series.", ""
-    if rng.random() < 0.9:
-        fact = facts(case)["channels"][0]
-        named = {
-            "Which trend?": fact["trend"],
-            "How many peaks?": _PEAKS[min(4, fact["n_peaks"])],
-            "Highest where?": str(fact["max_tenth"]),
-            "Lowest where?": str(fact["min_tenth"]),
-            "Where does it end?": fact["last_value"],
-            "How rough?": fact["roughness"],
-            "Which comes first?": _order(case[0]),
-        }
-        question = str(rng.choice(list(named)))
-        answer = named[question]
+    channel = int(rng.integers(len(case)))
+    of_channel = f" Channel {channel + 1}." if len(case) > 1 else ""
+    fact = facts(case[channel : channel + 1])["channels"][0]
+    named = {
+        "Which trend?": fact["trend"],
+        "How many peaks?": _PEAKS[min(4, fact["n_peaks"])],
+        "Highest where?": str(fact["max_tenth"]),
+        "Lowest where?": str(fact["min_tenth"]),
+        "Where does it end?": fact["last_value"],
+        "How rough?": fact["roughness"],
+        "Which comes first?": _order(case[channel]),
+        "How many cycles?": _cycles(fact["n_cycles"]),
+    }
+    limits = _limits(rng, case)
+    asked = [str(question) for question in rng.permutation(list(named))]
+    turns = [(question + of_channel, named[question]) for question in asked]
+    opening = rng.random()
+    if opening < 0.5:
+        turns = [("Read the curve." + of_channel, heights(case, limits, channel)), *turns[:2]]
+    elif opening < 0.6:
+        turns = [("Describe the series.", describe(case))]
     builder = _builder(rng, case, ("x", "y"), "IMAGE_ONLY")
-    return _shown(builder, case, image_size, rng, question), answer or describe(case)
+    (question, answer), more = turns[0], turns[1:4]
+    return Example(_shown(builder, case, image_size, limits, question), answer, tuple(more))
+
+
+def heights(case: np.ndarray, limits: np.ndarray, channel: int) -> str:
+    """A channel's mean height in the picture over each sixteenth of the time, as digits 0 (bottom) to 9 (top)."""
+    curve = curve_of(case, limits)[channel].reshape(_HEIGHTS, -1).mean(1)
+    return " ".join(str(min(9, int(10 * height))) for height in curve)
 
 
 def describe(case: np.ndarray) -> str:
@@ -91,12 +118,16 @@ def question_example(seed: int, index: int, image_size: int) -> Example:
     names, truth = kinds[kind]
     labels = tuple(rng.permutation(names).tolist())  # the letters mean something else in every question
     builder = _builder(rng, case, labels, str(rng.choice(_MODES, p=_MODE_SHARES)))
-    return _shown(builder, case, image_size, rng), builder.answer_map.answer_of(truth)
+    return Example(_shown(builder, case, image_size, _limits(rng, case)), builder.answer_map.answer_of(truth))
 
 
 def _named(subject: str, words: tuple[str, ...], truth: str) -> tuple[tuple[str, ...], str]:
     """Class names that say what is asked, such as "highest early": the question itself does not."""
     return tuple(f"{subject} {word}" for word in words), f"{subject} {truth}"
+
+
+def _cycles(n_cycles: int | None) -> str:
+    return "none" if n_cycles is None else "many" if n_cycles > 9 else str(n_cycles)
 
 
 def _order(values: np.ndarray) -> str:
@@ -115,7 +146,8 @@ def _value_question(rng: np.random.Generator, case: np.ndarray, image_size: int)
     }[int(rng.integers(4))]
     text = " ".join(f"{value:.{builder.round_to}f}" for value in values)
     question = f"Values: {text}\nWhich value is {what}?"
-    return _shown(builder, case[:1], image_size, rng, question), f"{answer:.{builder.round_to}f}"
+    shown = _shown(builder, case[:1], image_size, _limits(rng, case[:1]), question)
+    return Example(shown, f"{answer:.{builder.round_to}f}")
 
 
 def _random_case(seed: int, index: int) -> tuple[np.random.Generator, np.ndarray]:
@@ -135,15 +167,18 @@ def _builder(rng: np.random.Generator, case: np.ndarray, labels: tuple[str, ...]
     )
 
 
-def _shown(
-    builder: PromptBuilder, case: np.ndarray, image_size: int, rng: np.random.Generator, question: str | None = None
-) -> Shown:
+def _limits(rng: np.random.Generator, case: np.ndarray) -> np.ndarray:
+    """The case's own value range, now and then wider: as under limits shared with other cases."""
     low, high = case_limits(case).T
-    spare = rng.uniform(0, 0.5, 2) * (rng.random() < 0.3)  # as under limits shared with other cases
-    limits = tuple(
-        zip((low - spare[0] * (high - low)).tolist(), (high + spare[1] * (high - low)).tolist(), strict=True)
-    )
-    shown = Presentation(builder, (image_size, image_size), limits).show(case)
+    spare = rng.uniform(0, 0.5, 2) * (rng.random() < 0.3)
+    return np.stack([low - spare[0] * (high - low), high + spare[1] * (high - low)], axis=1)
+
+
+def _shown(
+    builder: PromptBuilder, case: np.ndarray, image_size: int, limits: np.ndarray, question: str | None = None
+) -> Shown:
+    ranges = tuple((low, high) for low, high in limits.tolist())
+    shown = Presentation(builder, (image_size, image_size), ranges).show(case)
     return shown if question is None else Shown(shown.pictures, "<image>\n" * len(shown.pictures) + question)
 
 
@@ -152,4 +187,5 @@ def example_texts(seed: int, n: int) -> list[str]:
     made = [make(seed, i, 8) for make in (caption_example, question_example) for i in range(n)]
     cards = [load_card(name) for name in card_names()]
     words = [" ".join([card.task, *(card.class_names or {}).values()]) for card in cards]
-    return [f"{shown.question} ASSISTANT: {answer}" for shown, answer in made] + words * _CARD_WEIGHT
+    turns = [turn for one in made for turn in ((one.shown.question, one.answer), *one.more)]
+    return [f"{question} ASSISTANT: {answer}" for question, answer in turns] + words * _CARD_WEIGHT

@@ -148,6 +148,8 @@ def run_vision_stage(
     model = TowerWithHead(config)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
+    if device.type == "cpu":  # over 65 tokens the fused attention's backward pass takes longer than all else together
+        model.tower.set_attn_implementation("eager")
 
     def batch(step: int) -> tuple[torch.Tensor, ...]:
         return make_batch(seed, step, image_size=config.image_size, n_episodes=n_episodes, n_cases=n_cases)
