@@ -53,6 +53,19 @@ def test_the_job_writes_what_it_says_and_does_nothing_twice(tiny_base, tmp_path,
     assert before == {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.name != "config.yaml"}
 
 
+def test_other_trainers_formats_are_written_beside_and_go_when_they_are_stale(tiny_base, tmp_path):
+    given = [*write_sets(tmp_path, make_set(6, 0), make_set(4, 1)), "--base", str(tiny_base), "--run-name", "r"]
+    assert dataset.main([*given, "--formats", "sharegpt,vicuna"]) == 0
+    run = only_run(tmp_path)
+    for name in ("sharegpt", "vicuna"):
+        assert len(json.loads((run.path / name / "train.json").read_text())) == 6
+        assert len(json.loads((run.path / name / "test.json").read_text())) == 4
+    written = json.loads((run.path / "sharegpt" / "train.json").read_text())
+    assert all((run.path / image).is_file() for record in written for image in record["images"])
+    assert dataset.main([*given, "--data-repr", "TEXT_ONLY"]) == 0
+    assert not (run.path / "sharegpt").exists()
+
+
 def test_the_data_on_disk_are_the_presentation_of_the_series(tiny_base, tmp_path):
     given = write_sets(tmp_path, make_set(6, 0, n_channels=2), make_set(4, 1, n_channels=2))
     assert dataset.main([*given, "--base", str(tiny_base), "--data-repr", "WITH_STATS"]) == 0

@@ -44,6 +44,7 @@ def prepare(settings: Settings, seed: int, splits: Splits | None = None) -> RunF
     """Write the run folder's series, pictures and conversations, unless they are there already."""
     from vlm_tsc.conversation.prepare import choose_presentation, expected_hash, write_data
     from vlm_tsc.conversation.processor import checkpoint_folder, load_processor
+    from vlm_tsc.conversation.writers import write_as
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     splits = splits or load_splits(settings, seed)
@@ -72,6 +73,10 @@ def prepare(settings: Settings, seed: int, splits: Splits | None = None) -> RunF
     )
     write_data(run, splits, prepared, expected, workers=settings.workers, progress=_shows_progress())
     write_text(run.config, resolved_yaml(settings.model_copy(update={"seed": seed, "seeds": None})))
+    if settings.formats:
+        parts = {path.stem: read_records(path) for path in (run.train, run.validation, run.test) if path.exists()}
+        for name in settings.formats:
+            write_as(name, parts, run.path / name)
     return run
 
 

@@ -19,7 +19,7 @@ from vlm_tsc.settings import PLAIN_NAME, is_plain_name
 # put here: two runs too many are better than two in one folder.
 NEUTRAL = (
     *("dataset", "data_dir", "llava_root", "deepspeed", "report_to", "resume", "checkpoint_steps", "seed", "seeds"),
-    *("answers", "eval_batch_size", "baselines", "vlm_root", "run_name", "scenario", "workers", "debug"),
+    *("answers", "eval_batch_size", "baselines", "vlm_root", "run_name", "scenario", "workers", "formats", "debug"),
 )
 SEEDLESS = frozenset(NEUTRAL) - {"seed"}
 DATA_GROUPS = ("data", "picture", "text")

@@ -216,6 +216,13 @@ class Settings(BaseModel):
         "run", None, "Take the settings of configs/scenarios/NAME.yaml.", metavar="NAME", unset="none"
     )
     workers: int | None = _option("run", None, "Processes that prepare the data.", unset="one per core", ge=1)
+    formats: Annotated[tuple[Literal["vicuna", "qwen", "sharegpt", "messages"], ...], *Items] = _option(
+        "run",
+        (),
+        "The records also as other trainers read them.",
+        unset="none",
+        allowed="none, or a list of vicuna, qwen, sharegpt, messages",
+    )
     debug: bool = _option("run", False, "Show the traceback of an error.")
 
     @field_validator("*", mode="before")

@@ -56,15 +56,18 @@ def test_messages_render_as_ours(any_processor) -> None:
 @pytest.mark.parametrize("format", WRITERS)
 def test_every_format_is_written_and_leaves_the_records_alone(tmp_path: Path, format: str) -> None:
     before = json.dumps(RECORDS)
-    written = write_as(format, RECORDS, tmp_path, "train")
+    written = write_as(format, {"train": RECORDS, "test": RECORDS[:2]}, tmp_path)
     assert json.dumps(RECORDS) == before
     assert [item["id"] for item in json.loads(written[0].read_text())] == ["a", "b", "c"]
-    assert written[0] == tmp_path / "train.json"
+    assert [item["id"] for item in json.loads(written[1].read_text())] == ["a", "b"]
+    assert written[:2] == [tmp_path / "train.json", tmp_path / "test.json"]
 
 
 def test_dataset_info_describes_the_sharegpt_file(tmp_path: Path) -> None:
-    data, info = write_as("sharegpt", RECORDS, tmp_path, "train")
-    entry = json.loads(info.read_text())["train"]
+    data, _, info = write_as("sharegpt", {"train": RECORDS, "test": RECORDS}, tmp_path)
+    entries = json.loads(info.read_text())
+    assert [*entries] == ["train", "test"]
+    entry = entries["train"]
     item = json.loads(data.read_text())[0]
     assert entry["file_name"] == data.name
     assert entry["formatting"] == "sharegpt"
@@ -76,4 +79,4 @@ def test_dataset_info_describes_the_sharegpt_file(tmp_path: Path) -> None:
 
 def test_an_unknown_format_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="did you mean vicuna"):
-        write_as("vicunas", RECORDS, tmp_path, "train")
+        write_as("vicunas", {"train": RECORDS}, tmp_path)

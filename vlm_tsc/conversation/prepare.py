@@ -26,6 +26,7 @@ from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.conversation.processor import picture_size
 from vlm_tsc.conversation.prompt import PromptBuilder
 from vlm_tsc.conversation.records import Record, record, write_records
+from vlm_tsc.conversation.writers import WRITERS
 from vlm_tsc.files import write_bytes
 from vlm_tsc.manifest import begin_stage, check_stage, data_hash, finish_stage
 from vlm_tsc.representation.limits import choose_limits
@@ -119,7 +120,7 @@ def write_data(
     OSError
         When the folder cannot be written.
     """
-    outputs = [*data_outputs(run), run.validation]
+    outputs = [*data_outputs(run), run.validation, *(run.path / name for name in WRITERS)]
     state = check_stage(run, "data", expected, data_outputs(run))
     if state == "done":
         return

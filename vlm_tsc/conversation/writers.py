@@ -2,13 +2,13 @@
 
 vicuna     FastChat: text only, pictures left out
 qwen       Qwen-VL: the picture's path stands in the text
-sharegpt   LLaMA-Factory, with an entry for its dataset_info.json
+sharegpt   LLaMA-Factory, with its dataset_info.json
 messages   TRL and Hugging Face chat templates: content as a list of parts, pictures in a column of their own
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +57,13 @@ def to_sharegpt(records: Sequence[Record]) -> list[dict[str, Any]]:
     ]
 
 
-def dataset_info(name: str, file_name: str) -> dict[str, Any]:
-    """The entry of LLaMA-Factory's dataset_info.json for a file of `to_sharegpt`."""
+def dataset_info(file_name: str) -> dict[str, Any]:
+    """An entry of LLaMA-Factory's dataset_info.json for a file of `to_sharegpt`."""
     return {
-        name: {
-            "file_name": file_name,
-            "formatting": "sharegpt",
-            "columns": {"messages": "messages", "images": "images"},
-            "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"},
-        }
+        "file_name": file_name,
+        "formatting": "sharegpt",
+        "columns": {"messages": "messages", "images": "images"},
+        "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"},
     }
 
 
@@ -75,7 +73,6 @@ def to_messages(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 WRITERS: dict[str, Callable[[Sequence[Record]], list[dict[str, Any]]]] = {
-    "llava": list,
     "vicuna": to_vicuna,
     "qwen": to_qwen,
     "sharegpt": to_sharegpt,
@@ -83,8 +80,8 @@ WRITERS: dict[str, Callable[[Sequence[Record]], list[dict[str, Any]]]] = {
 }
 
 
-def write_as(format: str, records: Sequence[Record], folder: Path | str, name: str) -> list[Path]:
-    """Write `records` to `folder/<name>.json`; for "sharegpt" also `folder/dataset_info.json`.
+def write_as(format: str, parts: Mapping[str, Sequence[Record]], folder: Path | str) -> list[Path]:
+    """Write each part's records to `folder/<part>.json`; for "sharegpt" also `folder/dataset_info.json`.
 
     Picture paths stay as they are: relative to the run folder, which is what other trainers are given as image folder.
 
@@ -97,7 +94,9 @@ def write_as(format: str, records: Sequence[Record], folder: Path | str, name: s
         close = nearest(format, WRITERS, n=1)
         fix = f"did you mean {close[0]}?" if close else None
         raise InputError("Unknown format of records.", got=format, allowed=WRITERS, fix=fix)
-    written = [write_records(Path(folder) / f"{name}.json", WRITERS[format](records))]
+    files = {part: Path(folder) / f"{part}.json" for part in parts}
+    written = [write_records(files[part], WRITERS[format](records)) for part, records in parts.items()]
     if format == "sharegpt":
-        written.append(write_json(Path(folder) / "dataset_info.json", dataset_info(name, f"{name}.json")))
+        entries = {part: dataset_info(file.name) for part, file in files.items()}
+        written.append(write_json(Path(folder) / "dataset_info.json", entries))
     return written

@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from vlm_tsc.errors import InputError
 
+
 def png_bytes(picture: np.ndarray) -> bytes:
     """Encode `(height, width, 3)` uint8 as PNG, fast rather than small: grey if the planes are equal."""
     grey = (picture[:, :, 0] == picture[:, :, 1]).all() and (picture[:, :, 0] == picture[:, :, 2]).all()
