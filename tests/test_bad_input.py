@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,10 @@ def refused(capsys, main, *argv: str) -> str:
     capsys.readouterr()  # what preparing the test printed
     assert main([str(word) for word in argv]) == 2
     out = capsys.readouterr()
-    assert out.err.startswith("error: ") and "Traceback" not in out.err + out.out
-    return out.err
+    progress, found, message = out.err.rpartition("error: ")
+    assert found and "Traceback" not in out.err + out.out
+    assert all(line.startswith("step ") for line in progress.splitlines())
+    return message
 
 
 @pytest.fixture
@@ -101,6 +104,24 @@ def test_a_folder_that_cannot_be_written(capsys, tiny_base, tmp_path, slopes_fil
         capsys, dataset.main, "--dataset", slopes_file, "--base", tiny_base, "--vlm-root", tmp_path / "file"
     )
     assert "file" in message
+
+
+@pytest.mark.parametrize("room", [4_000, 40_000])
+def test_a_disk_that_is_full_loses_nothing(capsys, common, slopes_file, tmp_path, room):
+    """A limit on the size of files stands for the full disk: too little for the series, or for the adapter."""
+    given = ["--dataset", slopes_file, "--test", slopes_file.with_name("slopes_test.npz"), *common]
+    given += ["--num-epochs", "1", "--batch-size", "4", "--baselines", "none"]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        message = refused(capsys, train.main, *given)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "File too large" in message and str(tmp_path) in message
+    (run,) = (tmp_path / "runs").glob("*/*")
+    assert not (run / "adapter").exists() and (run / "train.json").exists() == (room > 4_000)
+    assert train.main([str(word) for word in given]) == 0
+    assert (run / "metrics.json").exists()
 
 
 def test_debug_shows_the_traceback(tmp_path):

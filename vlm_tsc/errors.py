@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import functools
 import sys
 from collections.abc import Callable, Iterable
@@ -65,6 +66,8 @@ def exits_cleanly(main: Callable[..., int | None]) -> Callable[..., int]:
             if "--debug" in argv or (error.filename is None and error.errno is None):
                 raise
             print(f"error: {error.strerror}\n  where:   {error.filename or 'unknown'}", file=sys.stderr)
+            if error.errno == errno.ENOSPC:
+                print("  fix:     make room and run the same command again; what is finished is kept", file=sys.stderr)
             return EXIT_BAD_INPUT
         except KeyboardInterrupt:
             print("stopped; run the same command again to go on from here", file=sys.stderr)

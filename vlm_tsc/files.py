@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOTHING_LEFT = 1 << 16  # bytes
+
+
+@contextmanager
+def full_disk_named(folder: Path | str) -> Iterator[None]:
+    """Within, a library's own exception for a full disk becomes an OSError that names `folder`.
+
+    safetensors puts the system's words into a SafetensorError; torch.save only says that its writer failed.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        found = [number for number in _FULL if os.strerror(number) in str(error)]
+        if not found and "StreamWriter" in str(error) and shutil.disk_usage(folder).free < _NOTHING_LEFT:
+            found = [errno.ENOSPC]
+        if not found:
+            raise
+        raise OSError(found[0], os.strerror(found[0]), str(folder)) from error
 
 
 def write_with(path: Path | str, write: Callable[[BinaryIO], Any], *, sync: bool = True) -> Path:

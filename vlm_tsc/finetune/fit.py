@@ -19,6 +19,7 @@ from vlm_tsc.answer.ask import ask
 from vlm_tsc.answer.batch import answer_trie, encode_examples
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.conversation.presentation import Presentation
+from vlm_tsc.files import full_disk_named
 from vlm_tsc.finetune.adapter import add_lora, name_base, projector_names, set_trainable, write_adapter_facts
 from vlm_tsc.finetune.draws import Draw, TrainingDraws
 from vlm_tsc.finetune.preflight import check_sees_picture, check_supervision
@@ -140,14 +141,13 @@ def fit_adapter(
     trainer.remove_callback(PrinterCallback)
     _preflight(model, processor, draws, tokens)
     started = time.monotonic()
-    trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
-    if trainer.is_world_process_zero():
-        seconds = round(time.monotonic() - started, 1)
-        whole = processor if method == "full" else None
-        _finish(
-            trainer, whole, presentation, adapter_folder, base, base_folder, method=method, steps=steps, seconds=seconds
-        )
-        shutil.rmtree(checkpoints, ignore_errors=True)
+    with full_disk_named(adapter_folder.parent):
+        trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
+        if trainer.is_world_process_zero():
+            training = {"method": method, "steps": steps, "seconds": round(time.monotonic() - started, 1)}
+            whole = processor if method == "full" else None
+            _finish(trainer, whole, presentation, adapter_folder, base, base_folder, **training)
+            shutil.rmtree(checkpoints, ignore_errors=True)
     return model.eval()
 
 
