@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import resource
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -167,3 +168,13 @@ def test_broken_files_of_a_run(capsys, finished):
     assert "test.json" in message and "line" in message
     (finished / "test.json").write_text("\n".join(lines) + "\n")
     assert score([str(finished)]) == 0 and metrics.exists()
+
+
+def test_an_adapter_of_another_base(capsys, finished, tiny_base, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(tiny_base, other)
+    weights = bytearray((other / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (other / "model.safetensors").write_bytes(weights)
+    message = refused(capsys, score, finished, "--base", other, "--answers", "generate")
+    assert "another base" in message and "other" in message

@@ -25,6 +25,19 @@ class Splits:
     split: str
 
 
+def training_cases(splits: Splits) -> SeriesSet:
+    """Train and validation together: all that may be learned from."""
+    if splits.validation is None:
+        return splits.train
+    parts = (splits.train, splits.validation)
+    X: np.ndarray | list[np.ndarray] = [case for part in parts for case in part.X]
+    if all(isinstance(part.X, np.ndarray) for part in parts):
+        X = np.stack(X)
+    ids = tuple(id for part in parts for id in part.ids)
+    y = np.concatenate([part.y for part in parts])
+    return SeriesSet(X, y, splits.train.class_names, splits.train.name, ids)
+
+
 @dataclass(frozen=True)
 class Indices:
     """Cases of each split, as positions in the pool: the train part, then the test part, both in the source's order."""

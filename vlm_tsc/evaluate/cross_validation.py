@@ -1,0 +1,106 @@
+"""Accuracy inside the training split: what settings are chosen by, so that the test split stays unread."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold
+
+from vlm_tsc.archive.series_set import SeriesSet
+from vlm_tsc.archive.splits import Splits, official
+from vlm_tsc.bases import load_base
+from vlm_tsc.conversation.cards import load_card
+from vlm_tsc.errors import InputError
+from vlm_tsc.settings import Settings
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What one fold gave: right answers and mean -log p of the held-out cases, seconds of training and answering."""
+
+    n_train: int
+    n_held_out: int
+    accuracy: float
+    log_loss: float
+    seconds: float
+
+
+def cross_validate(settings: Settings, train: SeriesSet, n_folds: int, seed: int) -> Iterator[Fold]:
+    """Fine-tune on all folds but one and answer that one, for every fold; yields them as they are done.
+
+    Parameters
+    ----------
+    train : SeriesSet
+        All training cases, those that a run would hold out for validation included.
+
+    Raises
+    ------
+    InputError
+        When a class has fewer cases than there are folds.
+    """
+    least = min(train.counts.values())
+    if not 2 <= n_folds <= least:
+        raise InputError(
+            "Each fold needs a case of every class.",
+            where=f"K, the folds of {train.name}",
+            got=n_folds,
+            allowed=f"2 to {least}" if least >= 2 else "nothing: a class has a single case",
+        )
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(np.zeros(len(train.y)), train.y)
+    for others, held_out in folds:
+        yield _fold(settings, train.select(others), train.select(held_out), seed)
+
+
+def _fold(settings: Settings, cases: SeriesSet, held_out: SeriesSet, seed: int) -> Fold:
+    from vlm_tsc.answer.ask import ask
+    from vlm_tsc.answer.model import choose_precision
+    from vlm_tsc.conversation.prepare import choose_presentation
+    from vlm_tsc.conversation.processor import checkpoint_folder, load_processor
+    from vlm_tsc.finetune.session import finetune_with
+
+    base = load_base(settings.base, settings.llava_root)
+    base_folder = checkpoint_folder(base, settings.llava_root)
+    parts = official(cases.y, len(cases.y), seed)
+    validation = None if parts.validation is None else cases.select(parts.validation)
+    splits = Splits(cases.select(parts.train), validation, held_out, "fold")
+    presentation = choose_presentation(
+        splits,
+        load_processor(base_folder),
+        base,
+        load_card(cases.name),
+        data_repr=settings.data_repr,
+        round_to=settings.round_to or 0,
+        context_length=settings.context_length or 0,
+        downsample=settings.downsample,
+        downsampling=settings.downsampling,
+        limits=settings.limits,
+        channels=settings.channels,
+        plot_downsampled=settings.plot_downsampled_graph,
+    ).presentation
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        model, processor = finetune_with(
+            settings, base, base_folder, splits, presentation, Path(folder) / "adapter", seed=seed
+        )
+    asked = ask(
+        model,
+        processor,
+        [presentation.show(case) for case in held_out.X],
+        presentation.builder.answer_map.answers,
+        batch_size=settings.eval_batch_size or 8,
+        precision=choose_precision(settings.precision),
+    )
+    truth = np.array([held_out.class_names.index(label) for label in held_out.y])
+    p = asked.probabilities
+    return Fold(
+        n_train=len(cases.y),
+        n_held_out=len(truth),
+        accuracy=float((p.argmax(1) == truth).mean()),
+        log_loss=float(-np.log(p[np.arange(len(truth)), truth].clip(1e-12)).mean()),
+        seconds=time.monotonic() - start,
+    )
