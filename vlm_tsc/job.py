@@ -19,7 +19,7 @@ from vlm_tsc.conversation.records import read_records
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_json, write_text
 from vlm_tsc.manifest import begin_stage, check_stage, commit, data_hash, finish_stage, read_manifest
-from vlm_tsc.run import RunFolder, data_settings, peak_memory_mb, run_folder, training_settings
+from vlm_tsc.run import RunFolder, data_settings, peak_memory_mb, presentation_settings, run_folder, training_settings
 
 log = logging.getLogger(__name__)
 
@@ -56,21 +56,7 @@ def prepare(settings: Settings, seed: int, splits: Splits | None = None) -> RunF
     if _rank() > 0:
         _wait_for_data(run, expected)
         return run
-    assert settings.round_to is not None and settings.context_length is not None
-    prepared = choose_presentation(
-        splits,
-        processor,
-        base,
-        card,
-        data_repr=settings.data_repr,
-        round_to=settings.round_to,
-        context_length=settings.context_length,
-        downsample=settings.downsample,
-        downsampling=settings.downsampling,
-        limits=settings.limits,
-        channels=settings.channels,
-        plot_downsampled=settings.plot_downsampled_graph,
-    )
+    prepared = choose_presentation(splits, processor, base, card, **presentation_settings(settings))
     write_data(run, splits, prepared, expected, workers=settings.workers, progress=_shows_progress())
     write_text(run.config, resolved_yaml(settings.model_copy(update={"seed": seed, "seeds": None})))
     if settings.formats:

@@ -22,6 +22,10 @@ NEUTRAL = (
     *("answers", "eval_batch_size", "baselines", "vlm_root", "run_name", "scenario", "workers", "formats", "debug"),
 )
 SEEDLESS = frozenset(NEUTRAL) - {"seed"}
+PRESENTATION = (
+    *("data_repr", "round_to", "context_length", "downsample", "downsampling"),
+    *("limits", "channels", "plot_downsampled_graph"),
+)
 DATA_GROUPS = ("data", "picture", "text")
 
 
@@ -139,6 +143,11 @@ def data_settings(settings: Settings) -> dict[str, Any]:
     values = settings.model_dump(mode="json")
     names = [name for name, field in Settings.model_fields.items() if _group(field) in DATA_GROUPS]
     return {name: values[name] for name in [*names, "base", "seed"] if name not in SEEDLESS}
+
+
+def presentation_settings(settings: Settings) -> dict[str, Any]:
+    """The settings that `conversation.prepare.choose_presentation` takes."""
+    return {name: getattr(settings, name) for name in PRESENTATION}
 
 
 def training_settings(settings: Settings) -> dict[str, Any]:

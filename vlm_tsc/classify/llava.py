@@ -16,6 +16,7 @@ from vlm_tsc.archive.splits import Splits, official
 from vlm_tsc.bases import load_base
 from vlm_tsc.config import settings_from
 from vlm_tsc.conversation.cards import DatasetCard
+from vlm_tsc.run import presentation_settings
 
 
 class LlavaClassifier(BaseClassifier):
@@ -92,20 +93,10 @@ class LlavaClassifier(BaseClassifier):
         base = load_base(self.base, settings.llava_root)
         base_folder = checkpoint_folder(base, settings.llava_root)
         splits = self._splits(X, y)
-        self.presentation_ = choose_presentation(
-            splits,
-            load_processor(base_folder),
-            base,
-            DatasetCard(self.task) if self.task else DatasetCard(),
-            data_repr=settings.data_repr,
-            round_to=settings.round_to,
-            context_length=settings.context_length,
-            downsample=settings.downsample,
-            downsampling=settings.downsampling,
-            limits=settings.limits,
-            channels=settings.channels,
-            plot_downsampled=settings.plot_downsampled_graph,
-        ).presentation
+        card = DatasetCard(self.task) if self.task else DatasetCard()
+        processor = load_processor(base_folder)
+        options = presentation_settings(settings)
+        self.presentation_ = choose_presentation(splits, processor, base, card, **options).presentation
         with tempfile.TemporaryDirectory() as folder:
             adapter = Path(folder) / "adapter"
             self.model_, self.processor_ = finetune_with(

@@ -61,7 +61,7 @@ def choose_presentation(
     downsampling: str,
     limits: str,
     channels: Any,
-    plot_downsampled: bool,
+    plot_downsampled_graph: bool,
 ) -> Prepared:
     """Choose what is left open, from the training part; only the token budget is measured over all cases.
 
@@ -79,7 +79,7 @@ def choose_presentation(
         size=size,
         limits=None if chosen is None else tuple((float(low), float(high)) for low, high in chosen),
         channels=channels,
-        plot_downsampled=plot_downsampled,
+        plot_downsampled=plot_downsampled_graph,
     )
     return Prepared(presentation, budget)
 

@@ -16,6 +16,7 @@ from vlm_tsc.archive.splits import Splits, official
 from vlm_tsc.bases import load_base
 from vlm_tsc.conversation.cards import load_card
 from vlm_tsc.errors import InputError
+from vlm_tsc.run import presentation_settings
 from vlm_tsc.settings import Settings
 
 
@@ -69,18 +70,7 @@ def _fold(settings: Settings, cases: SeriesSet, held_out: SeriesSet, seed: int) 
     validation = None if parts.validation is None else cases.select(parts.validation)
     splits = Splits(cases.select(parts.train), validation, held_out, "fold")
     presentation = choose_presentation(
-        splits,
-        load_processor(base_folder),
-        base,
-        load_card(cases.name),
-        data_repr=settings.data_repr,
-        round_to=settings.round_to or 0,
-        context_length=settings.context_length or 0,
-        downsample=settings.downsample,
-        downsampling=settings.downsampling,
-        limits=settings.limits,
-        channels=settings.channels,
-        plot_downsampled=settings.plot_downsampled_graph,
+        splits, load_processor(base_folder), base, load_card(cases.name), **presentation_settings(settings)
     ).presentation
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
