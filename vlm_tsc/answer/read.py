@@ -87,15 +87,23 @@ def _node_log_probabilities(
         return torch.empty(n_cases, 0, 0, device=device)
     to_prompt = prompt_mask.bool()[:, None, None, :].expand(n_cases, 1, n_nodes, length)
     to_nodes = trie.visible.to(device)[None, None].expand(n_cases, 1, n_nodes, n_nodes)
+    visible = torch.cat([to_prompt, to_nodes], dim=3)
     position = length + torch.tensor(trie.depth, device=device)
     out = model(
         input_ids=torch.tensor(trie.tokens, device=device).expand(n_cases, n_nodes),
-        attention_mask=torch.cat([to_prompt, to_nodes], dim=3),
+        attention_mask=_as_mask(model, visible),
         position_ids=position.expand(n_cases, n_nodes),
         past_key_values=cache,
         use_cache=True,
     )
     return out.logits.float().log_softmax(-1)
+
+
+def _as_mask(model: Any, visible: torch.Tensor) -> torch.Tensor:
+    """True where a node may look, or for the eager attention, which adds its mask to the scores, 0 there."""
+    if model.config.get_text_config()._attn_implementation != "eager":
+        return visible
+    return torch.zeros(visible.shape, device=visible.device).masked_fill(~visible, torch.finfo(torch.float32).min)
 
 
 def _greedy(

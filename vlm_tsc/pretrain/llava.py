@@ -23,6 +23,7 @@ from vlm_tsc.yaml_file import read_yaml
 
 _CASES_PER_EPISODE = 8
 _TOKENIZER_TEXTS = 3000
+_SAME_LENGTH = 16  # examples that are padded to one length
 
 
 class StageConfig(BaseModel):
@@ -131,10 +132,12 @@ def _run_language_stage(
     model: Any, processor: Any, make: Any, stage: StageConfig, folder: Path, seed: int, image_size: int, workers: int
 ) -> None:
     def batch(step: int) -> list[dict[str, Any]]:
-        """Examples with and without a picture cannot share a tensor: up to two sub-batches."""
+        """In sub-batches: examples with and without a picture cannot share a tensor, and short ones need no padding."""
         examples = [make(seed + 1, step * stage.batch_size + i, image_size) for i in range(stage.batch_size)]
-        groups = ([e for e in examples if e.shown.pictures], [e for e in examples if not e.shown.pictures])
-        return [encode(processor, group) for group in groups if group]
+        examples.sort(key=lambda one: (len(one.shown.pictures), len(one.shown.question)))
+        groups = [[e for e in examples if bool(e.shown.pictures) == pictured] for pictured in (False, True)]
+        parts = [group[i : i + _SAME_LENGTH] for group in groups for i in range(0, len(group), _SAME_LENGTH)]
+        return [encode(processor, part) for part in parts]
 
     def loss_of(model: nn.Module, parts: list[dict[str, Any]]) -> tuple[torch.Tensor, dict[str, float]]:
         losses, right = [], []

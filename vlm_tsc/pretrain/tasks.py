@@ -31,7 +31,7 @@ class Example:
     more: tuple[tuple[str, str], ...] = ()
 
 
-_MODES, _MODE_SHARES = ("BASELINE", "WITH_STATS", "IMAGE_ONLY", "TEXT_ONLY"), (0.5, 0.2, 0.2, 0.1)
+_MODES, _MODE_SHARES = ("BASELINE", "WITH_STATS", "IMAGE_ONLY", "TEXT_ONLY"), (0.5, 0.15, 0.25, 0.1)
 _TASKS = (
     GENERIC_TASK,
     "What does the sensor show?",
@@ -40,18 +40,19 @@ _TASKS = (
     "How does the demand develop over the day?",
     "Recognise the movement.",
 )
-_MOST_VALUES = 48  # of all channels, so that a question stays within the base's context
+_MOST_VALUES = 32  # of all channels, so that a question stays within the base's context
 _CARD_WEIGHT = 200  # a card's words are few beside thousands of questions, but stand in every prompt of its dataset
 _THIRDS = ("early", "midway", "late")
-_HEIGHTS = 16  # stretches of time whose heights are read off a picture
+_PLACES = "ABCDEFGHIJKLMNOP"  # the sixteenths of the time axis
 _PEAKS = ("no peak", "one peak", "two peaks", "three peaks", "more peaks")
 
 
 def caption_example(seed: int, index: int, image_size: int) -> Example:
-    """A picture, and a conversation about it: four facts, or the curve read off as digits and two facts.
+    """A picture, and a conversation about it: four facts, or the curve read off point by point and two facts.
 
     Several short answers, because with one description per picture a fresh decoder learns how descriptions read and not
-    to look; digits of the curve, because each of them forces it to look at another place.
+    to look. The curve, because every height sends it to another place: the letter before it says which, so that a
+    token's own content is enough to find the patches it is about.
     """
     rng, case = _random_case(seed, index)
     channel = int(rng.integers(len(case)))
@@ -60,8 +61,8 @@ def caption_example(seed: int, index: int, image_size: int) -> Example:
     named = {
         "Which trend?": fact["trend"],
         "How many peaks?": _PEAKS[min(4, fact["n_peaks"])],
-        "Highest where?": str(fact["max_tenth"]),
-        "Lowest where?": str(fact["min_tenth"]),
+        "Highest where?": _place(int(case[channel].argmax()), case.shape[1]),
+        "Lowest where?": _place(int(case[channel].argmin()), case.shape[1]),
         "Where does it end?": fact["last_value"],
         "How rough?": fact["roughness"],
         "Which comes first?": _order(case[channel]),
@@ -71,9 +72,9 @@ def caption_example(seed: int, index: int, image_size: int) -> Example:
     asked = [str(question) for question in rng.permutation(list(named))]
     turns = [(question + of_channel, named[question]) for question in asked]
     opening = rng.random()
-    if opening < 0.5:
+    if opening < 0.6:
         turns = [("Read the curve." + of_channel, heights(case, limits, channel)), *turns[:2]]
-    elif opening < 0.6:
+    elif opening < 0.65:
         turns = [("Describe the series.", describe(case))]
     builder = _builder(rng, case, ("x", "y"), "IMAGE_ONLY")
     (question, answer), more = turns[0], turns[1:4]
@@ -81,9 +82,13 @@ def caption_example(seed: int, index: int, image_size: int) -> Example:
 
 
 def heights(case: np.ndarray, limits: np.ndarray, channel: int) -> str:
-    """A channel's mean height in the picture over each sixteenth of the time, as digits 0 (bottom) to 9 (top)."""
-    curve = curve_of(case, limits)[channel].reshape(_HEIGHTS, -1).mean(1)
-    return " ".join(str(min(9, int(10 * height))) for height in curve)
+    """A channel's mean height in the picture over each sixteenth of the time, 0 (bottom) to 9 (top): "A3 B4 …"."""
+    curve = curve_of(case, limits)[channel].reshape(len(_PLACES), -1).mean(1)
+    return " ".join(f"{place}{min(9, int(10 * height))}" for place, height in zip(_PLACES, curve, strict=True))
+
+
+def _place(index: int, n_timepoints: int) -> str:
+    return _PLACES[len(_PLACES) * index // n_timepoints]
 
 
 def describe(case: np.ndarray) -> str:
