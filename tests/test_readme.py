@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import shlex
 import subprocess
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -50,3 +54,23 @@ def folders(parent: Path) -> set[str]:
         if path.is_dir() and not made and any(f.is_file() and "__pycache__" not in f.parts for f in path.rglob("*")):
             found.add(path.name)
     return found
+
+
+def commands() -> list[list[str]]:
+    """Every `python script.py …` of the README's code blocks, as words."""
+    lines = "\n".join(BLOCKS).replace("\\\n", " ").splitlines()
+    found = [re.search(r"(?:python|deepspeed --num_accelerators 2) ((?:eval/)?\w+\.py .*)", line) for line in lines]
+    return [shlex.split(match[1]) for match in found if match]
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_names_options_that_are_there(words, capsys):
+    spec = importlib.util.spec_from_file_location("command", ROOT / words[0])
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with pytest.raises(SystemExit) as stopped:
+        module.main(["--help"])
+    assert not stopped.value.code
+    told = re.findall(r"--[\w-]+", capsys.readouterr().out)
+    options = [word.replace("_", "-") for word in words if word.startswith("--")]
+    assert not set(options) - set(told)
