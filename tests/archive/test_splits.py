@@ -10,7 +10,8 @@ from aeon.datasets import load_classification
 from sklearn.model_selection import train_test_split
 
 from vlm_tsc.archive import load
-from vlm_tsc.archive.splits import holdout, official, parse_split
+from vlm_tsc.archive.series_set import SeriesSet
+from vlm_tsc.archive.splits import Splits, holdout, official, parse_split, training_cases
 from vlm_tsc.errors import InputError
 
 
@@ -185,3 +186,20 @@ def test_parts_that_do_not_belong_together_are_refused(own_file):
         load(train, test=two)
     with pytest.raises(InputError, match="same file"):
         load(train, test=train)
+
+
+@pytest.mark.parametrize("lengths", [[9] * 10, list(range(9, 19))])
+def test_carved_validation_cases_train_in_the_sources_order(lengths):
+    X = [np.full((1, length), float(i)) for i, length in enumerate(lengths)]
+    equal = len(set(lengths)) == 1
+    y, ids = np.array(["a", "b"] * 5), tuple(f"train-{i:05d}" for i in range(10))
+    whole = SeriesSet(np.stack(X) if equal else X, y, ("a", "b"), "Made", ids)
+    train, validation = whole.select([0, 1, 3, 4, 6, 7, 9]), whole.select([2, 5, 8])
+    for split in ("official", "resample:3"):
+        joined = training_cases(Splits(train, validation, whole, split))
+        assert joined.ids == whole.ids and (joined.y == whole.y).all()
+        assert all((a == b).all() for a, b in zip(joined.X, whole.X, strict=True))
+        assert type(joined.X) is type(whole.X)
+    for split in ("pooled", "holdout:0"):
+        assert training_cases(Splits(train, validation, whole, split)) is train
+    assert training_cases(Splits(train, None, whole, "official")) is train

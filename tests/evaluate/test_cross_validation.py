@@ -5,12 +5,10 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import train
 from tests.conftest import make_set
-from vlm_tsc.archive.splits import Splits, training_cases
 from vlm_tsc.config import settings_from
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.cross_validation import cross_validate
@@ -31,14 +29,6 @@ def test_more_folds_than_cases_of_a_class_are_refused(tiny_base):
     settings = settings_from({"dataset": "Slopes", "base": str(tiny_base), **FAST})
     with pytest.raises(InputError, match="2 to 5"):
         next(cross_validate(settings, make_set(11, 0), 6, seed=0))
-
-
-def test_training_cases_are_train_and_validation(tiny_base):
-    one, two, test = make_set(6, 0), make_set(4, 1, "validation"), make_set(3, 2, "test")
-    both = training_cases(Splits(one, two, test, "official"))
-    np.testing.assert_array_equal(both.X, np.concatenate([one.X, two.X]))
-    assert both.ids == one.ids + two.ids and both.y.tolist() == [*one.y, *two.y]
-    assert training_cases(Splits(one, None, test, "official")) is one
 
 
 def test_the_command_prints_every_fold(tiny_base, slopes_file, capsys):

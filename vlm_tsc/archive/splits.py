@@ -26,16 +26,20 @@ class Splits:
 
 
 def training_cases(splits: Splits) -> SeriesSet:
-    """Train and validation together: all that may be learned from."""
-    if splits.validation is None:
-        return splits.train
-    parts = (splits.train, splits.validation)
-    X: np.ndarray | list[np.ndarray] = [case for part in parts for case in part.X]
-    if all(isinstance(part.X, np.ndarray) for part in parts):
-        X = np.stack(X)
-    ids = tuple(id for part in parts for id in part.ids)
-    y = np.concatenate([part.y for part in parts])
-    return SeriesSet(X, y, splits.train.class_names, splits.train.name, ids)
+    """The cases that a method without a checkpoint to choose trains on, in the source's order.
+
+    Where validation was carved from train, that is all of them: published accuracies come from the whole training part.
+    Where the split has a validation part of its own (`pooled`, `holdout:SEED`), it stays out.
+    """
+    train, validation = splits.train, splits.validation
+    if validation is None or splits.split.startswith(("pooled", "holdout:")):
+        return train
+    ids = (*train.ids, *validation.ids)
+    order = np.argsort(np.array(ids))  # of two nearest neighbours equally near the first counts, so the order matters
+    X = [*train.X, *validation.X]
+    both = isinstance(train.X, np.ndarray) and isinstance(validation.X, np.ndarray)
+    y = np.concatenate([train.y, validation.y])
+    return SeriesSet(np.stack(X) if both else X, y, train.class_names, train.name, ids).select(order)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import yaml
 from tqdm import tqdm
 
 from vlm_tsc.archive.series_set import SeriesSet
+from vlm_tsc.archive.splits import training_cases
 from vlm_tsc.classify import classical
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.metrics import metrics_document, read_metrics
@@ -100,7 +101,7 @@ def run_baseline(
         Unknown name; a dataset's name that cannot name a folder.
     """
     given = {"dataset": splits.test.name, **(given or {}), "split": splits.split}
-    train, test = classical.training_cases(splits.train, splits.validation, splits.split), splits.test
+    train, test = training_cases(splits), splits.test
     folder = baseline_folder(name, splits, runs)
     outputs = [folder.predictions, folder.config, folder.metrics]
     digest = _digest(name, splits.split, train, test)
