@@ -25,9 +25,11 @@ def shown_cases(n_classes: int, n_cases: int = 5) -> tuple[list[Shown], tuple[st
     return [presentation.show(case) for case in cases], answers.answers
 
 
-@pytest.fixture(scope="module")
-def loaded(tiny_base):
-    return load_model(tiny_base)
+@pytest.fixture(scope="module", params=["sdpa", "eager"])  # the fused attention, and the one that trains on CPUs
+def loaded(tiny_base, request):
+    model, processor = load_model(tiny_base)
+    model.set_attn_implementation(request.param)
+    return model, processor
 
 
 @pytest.mark.parametrize("n_classes", [2, 30])  # 30: A to Z are the beginnings of AA to AD

@@ -45,17 +45,12 @@ def load_model(folder: Path | str, precision: torch.dtype = torch.float32) -> tu
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise InputError("There is no checkpoint here.", where=f"--base {folder}", got="no config.json")
-    on_gpu = torch.cuda.is_available()
-    dtype = precision if on_gpu else torch.float32
-    # torch's fused attention is slow on CPUs: its backward pass over 65 tokens takes longer than the rest of the step
-    attention = None if on_gpu else "eager"
+    dtype = precision if torch.cuda.is_available() else torch.float32
     try:
         config = AutoConfig.from_pretrained(folder)
         if type(config) not in AutoModelForImageTextToText._model_mapping:
             raise ValueError(f"a {config.model_type} model")
-        model = AutoModelForImageTextToText.from_pretrained(
-            folder, dtype=dtype, config=config, attn_implementation=attention
-        )
+        model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, config=config)
     except (ValueError, OSError, KeyError) as error:
         raise InputError(
             "This checkpoint is no vision-language model that can be loaded.",
