@@ -111,7 +111,7 @@ def test_the_whole_recipe_makes_a_checkpoint_that_opens_with_nothing_special(tmp
     small = {"image_size": 32, "patch_size": 8, "vision_width": 32, "vision_layers": 2, "text_width": 32}
     small |= {"text_layers": 1, "text_intermediate": 64, "vocab_size": 500}
     config = LlavaPretraining.model_validate(
-        values | small | dict.fromkeys(("vision", "captions", "instructions"), stage)
+        values | small | dict.fromkeys(("vision", "captions", "instructions", "episodes"), stage)
     )
     pretrain_llava(config, tmp_path / "work", tmp_path / "base", workers=0)
     model = AutoModelForImageTextToText.from_pretrained(tmp_path / "base")

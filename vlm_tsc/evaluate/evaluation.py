@@ -71,9 +71,12 @@ def evaluate_records(
     ]
     blank = None
     if images_of(records[0]):
-        cases = RecordedCases(records, folder, blank=True)
+        first = {record["conversations"][0]["value"]: record for record in records}  # without values, all are alike
+        cases = RecordedCases(list(first.values()), folder, blank=True)
         asked = ask(model, processor, cases, answer_map.answers, progress=_label(progress, "blank"), **options)
-        blank = predictions_of(ids, truth, asked.probabilities, names)
+        row = {question: i for i, question in enumerate(first)}
+        rows = [row[record["conversations"][0]["value"]] for record in records]
+        blank = predictions_of(ids, truth, asked.probabilities[rows], names)
     return Evaluated(predictions, blank, seconds)
 
 

@@ -177,4 +177,7 @@ def load_finished(folder: Path, base_folder: Path, precision: torch.dtype) -> tu
         model, _ = load_model(folder, precision)
         return model, load_processor(base_folder), facts
     model, processor = load_model(base_folder, precision)
-    return PeftModel.from_pretrained(model, folder).eval(), processor, facts
+    model = PeftModel.from_pretrained(model, folder)
+    if next(model.parameters()).dtype == torch.float32:  # coarser weights would be rounded by it
+        model = model.merge_and_unload()  # spares two products in every layer
+    return model.eval(), processor, facts

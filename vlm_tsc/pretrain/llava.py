@@ -1,4 +1,4 @@
-"""The LLaVA recipe in miniature: vision tower, then captions, then instructions; resumable at every stage."""
+"""The LLaVA recipe in miniature: vision tower, captions, instructions, episodes; resumable at every stage."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from vlm_tsc.conversation.encoding import answer_tokens, prompt_text
 from vlm_tsc.conversation.records import question_messages
 from vlm_tsc.errors import InputError
 from vlm_tsc.pretrain.base_model import build_model, build_processor, train_tokenizer, vision_config
+from vlm_tsc.pretrain.episode_stage import run_episode_stage
 from vlm_tsc.pretrain.loop import run_stage
 from vlm_tsc.pretrain.tasks import Example, caption_example, example_texts, question_example
 from vlm_tsc.pretrain.vision_stage import make_batch, run_vision_stage, to_pixel_values
@@ -23,6 +24,7 @@ from vlm_tsc.yaml_file import read_yaml
 
 _CASES_PER_EPISODE = 8
 _TOKENIZER_TEXTS = 3000
+_QUESTIONS_BESIDE = 8  # in every step of the episode stage
 _SAME_LENGTH = 16  # examples that are padded to one length
 
 
@@ -54,6 +56,7 @@ class LlavaPretraining(BaseModel):
     vision: StageConfig
     captions: StageConfig
     instructions: StageConfig
+    episodes: StageConfig
 
 
 def read_config(path: Path | str) -> LlavaPretraining:
@@ -98,13 +101,44 @@ def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int
         model.to("cuda")
     else:
         model.set_attn_implementation("eager")  # see the vision stage
+    loss_of = _language_loss(processor)
     for name, stage, make in (
         ("captions", config.captions, caption_example),
         ("instructions", config.instructions, question_example),
     ):
-        model.model.vision_tower.requires_grad_(stage.tower_learning_rate > 0)
-        _run_language_stage(model, processor, make, stage, work / name, config.seed, config.image_size, workers)
+        run_stage(
+            model,
+            _batches(processor, make, stage.batch_size, config.seed, config.image_size),
+            loss_of,
+            folder=work / name,
+            plots_per_batch=stage.batch_size,
+            **_training(model, stage, workers),
+        )
+    run_episode_stage(
+        model,
+        processor,
+        work / "episodes",
+        questions=_batches(processor, question_example, _QUESTIONS_BESIDE, config.seed + 1, config.image_size),
+        question_loss=loss_of,
+        seed=config.seed + 1,
+        image_size=config.image_size,
+        n_cases=_CASES_PER_EPISODE,
+        batch_size=config.episodes.batch_size,
+        **_training(model, config.episodes, workers),
+    )
     _save(model, processor, out)
+
+
+def _training(model: Any, stage: StageConfig, workers: int) -> dict[str, Any]:
+    """What a language stage's config says to `run_stage`; the tower is frozen where it has no learning rate."""
+    model.model.vision_tower.requires_grad_(stage.tower_learning_rate > 0)
+    return {
+        "steps": stage.steps,
+        "learning_rate": stage.learning_rate,
+        "warmup_steps": stage.warmup_steps,
+        "workers": workers,
+        "other_rates": {"vision_tower": stage.tower_learning_rate},
+    }
 
 
 @torch.no_grad()
@@ -128,16 +162,22 @@ def centre_projector(model: Any, config: LlavaPretraining) -> None:
     nn.init.normal_(model.get_input_embeddings().weight, std=0.5)
 
 
-def _run_language_stage(
-    model: Any, processor: Any, make: Any, stage: StageConfig, folder: Path, seed: int, image_size: int, workers: int
-) -> None:
+def _batches(processor: Any, make: Any, batch_size: int, seed: int, image_size: int) -> Any:
+    """step -> examples as sub-batches: those with and without a picture cannot share a tensor, and short ones need no
+    padding beside short ones."""
+
     def batch(step: int) -> list[dict[str, Any]]:
-        """In sub-batches: examples with and without a picture cannot share a tensor, and short ones need no padding."""
-        examples = [make(seed + 1, step * stage.batch_size + i, image_size) for i in range(stage.batch_size)]
+        examples = [make(seed + 1, step * batch_size + i, image_size) for i in range(batch_size)]
         examples.sort(key=lambda one: (len(one.shown.pictures), len(one.shown.question)))
         groups = [[e for e in examples if bool(e.shown.pictures) == pictured] for pictured in (False, True)]
         parts = [group[i : i + _SAME_LENGTH] for group in groups for i in range(0, len(group), _SAME_LENGTH)]
         return [encode(processor, part) for part in parts]
+
+    return batch
+
+
+def _language_loss(processor: Any) -> Any:
+    """(model, sub-batches) -> mean loss over examples, and the share of answers that are right as a whole."""
 
     def loss_of(model: nn.Module, parts: list[dict[str, Any]]) -> tuple[torch.Tensor, dict[str, float]]:
         losses, right = [], []
@@ -151,18 +191,7 @@ def _run_language_stage(
             right += answers_right(logits.argmax(-1) == labels, labels, processor.tokenizer.eos_token_id)
         return torch.cat(losses).mean(), {"whole_answer_right": sum(right) / len(right)}
 
-    run_stage(
-        model,
-        batch,
-        loss_of,
-        folder=folder,
-        steps=stage.steps,
-        learning_rate=stage.learning_rate,
-        warmup_steps=stage.warmup_steps,
-        workers=workers,
-        plots_per_batch=stage.batch_size,
-        other_rates={"vision_tower": stage.tower_learning_rate},
-    )
+    return loss_of
 
 
 def encode(processor: Any, examples: list[Example]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ _TASKS = (
     "How does the demand develop over the day?",
     "Recognise the movement.",
 )
-_MOST_VALUES = 32  # of all channels, so that a question stays within the base's context
+MOST_VALUES = 32  # of all channels, so that a question stays within the base's context
 _CARD_WEIGHT = 200  # a card's words are few beside thousands of questions, but stand in every prompt of its dataset
 _THIRDS = ("early", "midway", "late")
 _PLACES = "ABCDEFGHIJKLMNOP"  # the sixteenths of the time axis
@@ -161,13 +161,18 @@ def _random_case(seed: int, index: int) -> tuple[np.random.Generator, np.ndarray
     return rng, case
 
 
+def draw_card(rng: np.random.Generator) -> DatasetCard:
+    """A task in one of a few wordings."""
+    return DatasetCard(task=str(rng.choice(_TASKS)))
+
+
 def _builder(rng: np.random.Generator, case: np.ndarray, labels: tuple[str, ...], mode: str) -> PromptBuilder:
     return PromptBuilder(
         answer_map=AnswerMap(labels),
-        card=DatasetCard(task=str(rng.choice(_TASKS))),
+        card=draw_card(rng),
         mode=mode,
         round_to=int(rng.choice([1, 2], p=[0.8, 0.2])),
-        factor=-(-case.size // _MOST_VALUES),
+        factor=-(-case.size // MOST_VALUES),
         method="mean",
     )
 

@@ -11,6 +11,7 @@ highest and lowest point little better than chance. So a second head reads the c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 from vlm_tsc.pretrain.loop import run_stage
 from vlm_tsc.pretrain.synthetic import episode
 from vlm_tsc.representation.limits import case_limits, train_limits
-from vlm_tsc.representation.line import draw
+from vlm_tsc.representation.line import ChannelLayout, draw
 
 CURVE_POINTS = 32  # of each channel's curve that are read back
 CURVE_CHANNELS = 3
@@ -66,15 +67,19 @@ def make_batch(
     for i in range(n_episodes):
         index = step * n_episodes + i
         made = episode(seed, index, n_cases=n_cases)
-        # as in fine-tuning: shared limits where the cases' level and size mean something, else each case's own
-        limits = train_limits(made.X) if index % 3 == 0 else None
-        channels = "multiples" if index % 5 == 0 else "auto"
+        limits, channels = drawing_of(made.X, index)
         pictures += [draw(case, (image_size, image_size), limits, channels) for case in made.X]
         curves += [curve_of(case, limits) for case in made.X]
         episodes += [i] * n_cases
         classes += made.y.tolist()
     pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
     return pixels, torch.tensor(episodes), torch.tensor(classes), torch.from_numpy(np.stack(curves))
+
+
+def drawing_of(cases: Sequence[np.ndarray], index: int) -> tuple[np.ndarray | None, ChannelLayout]:
+    """Limits and layout of channels of episode `index`; as in fine-tuning, limits are shared where level and size mean
+    something, else each case's own."""
+    return train_limits(cases) if index % 3 == 0 else None, "multiples" if index % 5 == 0 else "auto"
 
 
 def curve_of(case: np.ndarray, limits: np.ndarray | None) -> np.ndarray:
