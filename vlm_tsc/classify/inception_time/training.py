@@ -1,0 +1,200 @@
+"""The training loop: all members at once, each with its own data order, rate and best epoch; resumable."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from tqdm import tqdm
+
+from vlm_tsc.classify.inception_time.cases import Cases, epoch_batches
+from vlm_tsc.classify.inception_time.network import InceptionTime
+from vlm_tsc.classify.inception_time.optimizer import MemberAdam, Plateau
+from vlm_tsc.errors import InputError
+from vlm_tsc.files import write_bytes, write_text
+
+STATE_FILE = "state.safetensors"  # everything a resumed run needs, in one file: never two of different ages
+LOG_FILE = "log.jsonl"
+
+
+class Training:
+    """The state of a training run between two epochs.
+
+    The weights that count in the end are those after each member's epoch of lowest training loss, as in the authors'
+    code: no case is held out to choose by.
+    """
+
+    def __init__(self, network: InceptionTime, rate: float, random_state: int):
+        self.network, self.random_state = network, random_state
+        self.optimizer = MemberAdam(dict(network.named_parameters()))
+        self.plateau = Plateau(len(network.members), rate, network.head.device)
+        self.best_losses = torch.full_like(self.plateau.best, torch.inf)
+        self.best = {name: value.clone() for name, value in network.state_dict().items()}
+        self.epoch = 0
+
+    def run_epoch(self, cases: Cases, batch_size: int) -> tuple[float, float]:
+        """One pass; mean over the members of training loss and accuracy, both as met on the way.
+
+        Raises
+        ------
+        InputError
+            When the loss is no longer a number.
+        """
+        assert cases.codes is not None
+        self.network.train()
+        members, self.epoch = self.network.members, self.epoch + 1
+        sums = torch.zeros(2, len(members), device=cases.values.device)
+        for indices in epoch_batches(len(cases), batch_size, members, self.random_state, self.epoch):
+            codes = cases.codes[indices]
+            logits = self.network(*cases.select(indices))
+            losses = F.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none").view_as(codes).sum(0)
+            (losses / len(indices)).sum().backward()
+            self.optimizer.step(self.plateau.rates)
+            sums += torch.stack([losses.detach(), (logits.argmax(2) == codes).sum(0)])
+        losses, accuracies = sums / len(cases)
+        if not bool(losses.isfinite().all()):
+            where = f"epoch {self.epoch}"
+            raise InputError("the training loss is not finite", where=where, got=losses.tolist(), fix="a lower lr")
+        self._keep_best(losses)
+        self.plateau.step(losses)
+        return float(losses.mean()), float(accuracies.mean())
+
+    @torch.no_grad()
+    def _keep_best(self, losses: torch.Tensor) -> None:
+        better = losses < self.best_losses
+        self.best_losses = torch.where(better, losses, self.best_losses)
+        for name, value in self.network.state_dict().items():
+            self.best[name][better] = value[better]
+
+    def take_best(self) -> None:
+        """Give the network each member's best weights."""
+        self.network.load_state_dict(self.best)
+        self.network.eval()
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Everything the next epoch depends on, by name."""
+        groups = {"network": self.network.state_dict(), "best": self.best}
+        groups |= {"optimizer": self.optimizer.tensors(), "plateau": self.plateau.tensors()}
+        named = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
+        return named | {"best_losses": self.best_losses, "epoch": torch.tensor(self.epoch)}
+
+    def load(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Take over what `tensors` gave."""
+        groups: dict[str, dict[str, torch.Tensor]] = {}
+        for name, value in tensors.items():
+            group, _, rest = name.partition(".")
+            groups.setdefault(group, {})[rest] = value
+        self.network.load_state_dict(groups["network"])
+        self.best = {name: value.to(self.best_losses.device) for name, value in groups["best"].items()}
+        self.optimizer.load(groups["optimizer"])
+        self.plateau.load(groups["plateau"])
+        self.best_losses = tensors["best_losses"].to(self.best_losses.device)
+        self.epoch = int(tensors["epoch"])
+
+
+def train(
+    network: InceptionTime,
+    cases: Cases,
+    *,
+    lr: float,
+    batch_size: int,
+    epochs: int,
+    random_state: int,
+    validation: Cases | None = None,
+    folder: Path | None = None,
+    fingerprint: str = "",
+    save_every_seconds: float = 30.0,
+) -> None:
+    """Train `network` on `cases` and leave it, in evaluation mode, with each member's best weights.
+
+    Parameters
+    ----------
+    network : InceptionTime
+    cases, validation : Cases
+        With their codes. Validation cases are only looked at for the log; they choose nothing.
+    lr, batch_size, epochs, random_state
+        See `Hyperparameters`.
+    folder : Path, optional
+        For `state.safetensors`, from which an interrupted run goes on, and `log.jsonl`, one line an epoch:
+        train_loss and train_accuracy (means over the members, as met during the epoch), valid_loss and valid_accuracy
+        (of the averaged probabilities).
+    fingerprint : str
+        Hash of all that determines the run; a state with another one is not gone on from.
+    """
+    training = Training(network, lr, random_state)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        _go_on(training, folder, fingerprint)
+    saved = time.monotonic()
+    with _progress(epochs, training.epoch) as bar:
+        while training.epoch < epochs:
+            loss, accuracy = training.run_epoch(cases, batch_size)
+            line = {"epoch": training.epoch, "train_loss": loss, "train_accuracy": accuracy}
+            if validation is not None:
+                line |= _validated(network, validation, batch_size)
+            if folder is not None:
+                with (folder / LOG_FILE).open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+                if time.monotonic() - saved >= save_every_seconds or training.epoch == epochs:
+                    write_bytes(folder / STATE_FILE, save(_plain(training.tensors()), {"fingerprint": fingerprint}))
+                    saved = time.monotonic()
+            bar.set_postfix_str(f"loss {loss:.4f}")
+            bar.update()
+    training.take_best()
+
+
+@contextmanager
+def _progress(epochs: int, done: int) -> Iterator[tqdm[Any]]:
+    # a long wait is shown, a short one is not; disable=None: only on a terminal
+    bar = tqdm(total=epochs, initial=done, desc="InceptionTime", unit="epoch", delay=2, leave=False, disable=None)
+    with bar:
+        yield bar
+
+
+def _go_on(training: Training, folder: Path, fingerprint: str) -> None:
+    """Load the state of an interrupted run, if it is of the same run, and cut the log to its epochs."""
+    path, lines = folder / STATE_FILE, []
+    try:
+        with safe_open(path, "pt") as file:
+            if (file.metadata() or {}).get("fingerprint") == fingerprint:
+                training.load({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  # not a dict
+    except FileNotFoundError:
+        pass
+    except SafetensorError as error:
+        raise InputError("the checkpoint is broken", where=path, got=error, fix="delete it") from error
+    if training.epoch:
+        lines = (folder / LOG_FILE).read_text(encoding="utf-8").splitlines(keepends=True)[: training.epoch]
+    write_text(folder / LOG_FILE, "".join(lines))
+
+
+def _plain(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.detach().contiguous() for name, value in tensors.items()}
+
+
+def _validated(network: InceptionTime, cases: Cases, batch_size: int) -> dict[str, float]:
+    assert cases.codes is not None
+    answered = probabilities(network, cases, batch_size)
+    right = answered.gather(1, cases.codes[:, None])[:, 0]
+    accuracy = (answered.argmax(1) == cases.codes).float().mean()
+    # the smallest probability that counts is that of scikit-learn's log_loss in single precision
+    loss = -right.clamp(min=torch.finfo(torch.float32).eps).log().mean()
+    return {"valid_loss": float(loss), "valid_accuracy": float(accuracy)}
+
+
+@torch.no_grad()
+def probabilities(network: InceptionTime, cases: Cases, batch_size: int) -> torch.Tensor:
+    """Mean over the members of their probabilities, (n_cases, n_classes)."""
+    network.eval()
+    found = []
+    for indices in torch.arange(len(cases), device=cases.values.device).split(batch_size):
+        logits = network(*cases.select(indices[:, None].expand(-1, len(network.members))))
+        found.append(logits.double().softmax(2).mean(1))
+    return torch.cat(found)
