@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from scipy.fft import next_fast_len
 
+FEW_CASES = 16
+
 
 def convolve(x: torch.Tensor, weights: Sequence[torch.Tensor]) -> torch.Tensor:
     """Several convolutions of the same input, member by member, stride 1, zeros added so that the length stays.
@@ -27,9 +29,9 @@ def convolve(x: torch.Tensor, weights: Sequence[torch.Tensor]) -> torch.Tensor:
     """
     # Five members, 50 cases of 150 points, 32 inputs, kernels 40 + 20 + 10, forward and backward on one AVX-512 core:
     # grouped conv1d 315 ms, grouped conv2d in channels_last 174 ms, Fourier transform 84 ms (24 points: 64, 43, 30 ms).
-    # vmap over the members becomes that same grouped conv1d. One input channel, as of the first block, is too little
-    # work per transform; and a GPU's own convolutions are taken as they are.
-    if x.is_cpu and x.shape[3] > 1:
+    # vmap over the members becomes that same grouped conv1d. Below FEW_CASES the kernels' own transforms cost more than
+    # they save; one input channel, as of the first block, is too little work; a GPU's own convolutions are good.
+    if x.is_cpu and len(x) >= FEW_CASES and x.shape[3] > 1:
         return FourierConvolution.apply(x, _one_length(weights))  # type: ignore[no-any-return]
     return torch.cat([grouped(x, weight) for weight in weights], dim=3)
 
