@@ -1,37 +1,79 @@
-"""Run one classical baseline: python eval/baselines.py 1nn-dtw --dataset NAME [--data-dir DIR] [--split SPLIT]."""
+"""Run one baseline: python eval/baselines.py 1nn-dtw --dataset NAME [--data-dir DIR] [--split SPLIT].
+
+Also: python eval/baselines.py inception-time [train | predict] …, on a dataset or on tables.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from vlm_tsc.archive import load
-from vlm_tsc.classify.classical import BASELINES, make_baseline
-from vlm_tsc.config import settings_from_cli
-from vlm_tsc.errors import InputError, exits_cleanly
+from vlm_tsc.archive.splits import Splits
+from vlm_tsc.classify.classical import BASELINES
+from vlm_tsc.config import Settings, settings_and_own_from_cli, settings_from_cli
+from vlm_tsc.errors import InputError, exits_cleanly, nearest
 from vlm_tsc.evaluate import published, run_baseline
 from vlm_tsc.evaluate.baseline import OPTIONS
 from vlm_tsc.report import collect, table
 
 PROG = "eval/baselines.py"
-DESCRIPTION = f"Fit a BASELINE ({', '.join(BASELINES)}), however long it takes, and show it beside the finished runs."
+NAMES = (*BASELINES, "inception-time")
+DESCRIPTION = f"Fit a BASELINE ({', '.join(NAMES)}), however long it takes, and show it beside the finished runs."
+GROUPS = ("data", "run")
 
 
 @exits_cleanly
 def main(argv: list[str]) -> int:
     """`argv`: the baseline's name, then the options; without the program's name."""
     name, words = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else ("BASELINE", argv)
-    if not {"-h", "--help"} & set(words):
-        make_baseline(name)  # an unknown name is refused before anything is read
-    settings = settings_from_cli(words, prog=f"{PROG} {name}", description=DESCRIPTION, groups=("data", "run"))
-    if settings.dataset is None:  # settings_from_cli refuses it
+    if name == "inception-time":
+        return _inception_time(words)
+    if name not in BASELINES and not {"-h", "--help"} & set(words):  # refused before anything is read
+        close = nearest(name, NAMES, n=1)
+        fix = f"did you mean {close[0]}?" if close else None
+        raise InputError("Unknown baseline.", got=name, allowed=NAMES, fix=fix)
+    settings = settings_from_cli(words, prog=f"{PROG} {name}", description=DESCRIPTION, groups=GROUPS)
+    splits, given = _load(settings, settings.seed)
+    run_baseline(name, splits, settings.vlm_root / "runs", given=given, limit_s=None)
+    _print_table(settings, splits)
+    return 0
+
+
+def _inception_time(words: Sequence[str]) -> int:
+    from vlm_tsc.classify.inception_time import command
+    from vlm_tsc.classify.inception_time.hyperparameters import PRESETS
+    from vlm_tsc.classify.inception_time.options import RunOptions
+    from vlm_tsc.evaluate.trained import run_inception_time
+
+    if words and words[0] in ("train", "predict"):
+        getattr(command, words[0])(words[1:])
+        return 0
+    description = (
+        "Train InceptionTime, answer the test split, and show it beside the finished runs. On tables of your own: "
+        f"{PROG} inception-time train --help, {PROG} inception-time predict --help."
+    )
+    settings, options = settings_and_own_from_cli(
+        words, RunOptions, prog=f"{PROG} inception-time", description=description, groups=GROUPS, presets=PRESETS
+    )
+    splits, given = _load(settings, options.seed)
+    hyperparameters = options.hyperparameters()
+    run_inception_time(splits, settings.vlm_root / "runs", hyperparameters, seed=options.seed, given=given)
+    _print_table(settings, splits)
+    return 0
+
+
+def _load(settings: Settings, seed: int) -> tuple[Splits, Mapping[str, Any]]:
+    if settings.dataset is None:  # the command line refuses it
         raise InputError("No dataset.", where="--dataset")
     given = {key: getattr(settings, key) for key in OPTIONS}
-    splits = load(**{key: value for key, value in given.items() if key != "vlm_root"}, seed=settings.seed)
-    runs = settings.vlm_root / "runs"
-    run_baseline(name, splits, runs, given=given, limit_s=None)
-    finished = collect(runs / splits.test.name, splits.split)
+    return load(**{key: value for key, value in given.items() if key != "vlm_root"}, seed=seed), given
+
+
+def _print_table(settings: Settings, splits: Splits) -> None:
+    finished = collect(settings.vlm_root / "runs" / splits.test.name, splits.split)
     print(table(finished, published(splits.test.name, splits.split, splits.test.n_cases)))
-    return 0
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -18,12 +19,24 @@ from pydantic import ValidationError
 from vlm_tsc.bases import BaseConfig, load_base
 from vlm_tsc.config_file import read_settings
 from vlm_tsc.errors import InputError, nearest
-from vlm_tsc.options import Given, Words, help_text, options_of, parse, problems_of, raise_all, unknown
+from vlm_tsc.options import (
+    Given,
+    Model,
+    Option,
+    Words,
+    help_text,
+    options_of,
+    parse,
+    problems_of,
+    raise_all,
+    unknown,
+    validated,
+)
 from vlm_tsc.resources import find_file, resource_dir
 from vlm_tsc.settings import GROUPS, Settings
 
 __all__ = ["GROUPS", "BaseConfig", "Settings", "load_base", "load_settings", "resolved_yaml"]
-__all__ += ["run_and_settings_from_cli", "settings_from", "settings_from_cli"]
+__all__ += ["run_and_settings_from_cli", "settings_and_own_from_cli", "settings_from", "settings_from_cli"]
 
 Layer = dict[str, Given]
 MUST_EXIST = ("data_dir", "test", "deepspeed")  # llava_root may be absent: only a warning, where it is searched
@@ -63,6 +76,35 @@ def settings_from_cli(
     settings, more = _resolved({**file, **words.given}, [name for name in required if name not in unread])
     raise_all([*words.problems, *problems, *more], f"the settings of {prog}")
     return settings
+
+
+def settings_and_own_from_cli(
+    argv: Sequence[str],
+    own: type[Model],
+    *,
+    prog: str,
+    description: str,
+    groups: Sequence[str],
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+) -> tuple[Settings, Model]:
+    """Settings as `settings_from_cli` gives them, and a model of a program's own options beside them.
+
+    Raises
+    ------
+    InputError
+        With every problem of both.
+    SystemExit
+        After `--help` is printed.
+    """
+    words = _words(argv, prog, description, groups, "[CONFIG.yaml]", options_of(own))
+    file, problems = _config_layer(words)
+    shared = {name: item for name, item in words.given.items() if name not in own.model_fields}
+    value, wrong = validated(own, {name: item for name, item in words.given.items() if name not in shared}, presets)
+    required = () if "dataset" in words.incomplete or (problems and not file) else ("dataset",)
+    settings, more = _resolved({**file, **shared}, required)
+    raise_all([*words.problems, *problems, *more, *wrong], f"the settings of {prog}")
+    assert value is not None  # else something was wrong
+    return settings, value
 
 
 def run_and_settings_from_cli(
@@ -130,8 +172,15 @@ def resolved_yaml(settings: Settings) -> str:
     return "# Every setting of this run, resolved.\n" + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
-def _words(argv: Sequence[str], prog: str, description: str, groups: Sequence[str], positional: str) -> Words:
-    options = {name: option for name, option in options_of(Settings).items() if option.group in groups}
+def _words(
+    argv: Sequence[str],
+    prog: str,
+    description: str,
+    groups: Sequence[str],
+    positional: str,
+    own: Mapping[str, Option] = MappingProxyType({}),
+) -> Words:
+    options = {name: option for name, option in options_of(Settings).items() if option.group in groups} | dict(own)
     words = parse(argv, options, prog)
     if words.help:
         print(help_text(options, prog, description, positional))

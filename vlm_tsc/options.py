@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,6 +20,9 @@ from vlm_tsc.errors import InputError, nearest
 LAUNCHER_OPTIONS = {"local_rank"}  # the deepspeed launcher adds --local_rank=N; the environment says the same
 HELP_WIDTH = 80
 HELP_COLUMN = 27
+
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,60 @@ def problems_of(error: ValidationError, given: Mapping[str, Given], options: Map
     return problems
 
 
+def model_from_cli(
+    argv: Sequence[str],
+    model: type[Model],
+    *,
+    prog: str,
+    description: str,
+    required: Sequence[str] = (),
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Model:
+    """A model of `python <prog> [--option value ...]` whose fields are the options.
+
+    Parameters
+    ----------
+    required : sequence of str
+        Fields that must be given.
+    presets : mapping of str to mapping, optional
+        What each value of the field `preset` sets where no option is given.
+
+    Raises
+    ------
+    InputError
+        With every problem of the command line and the values.
+    SystemExit
+        After `--help` is printed.
+    """
+    options = options_of(model)
+    words = parse(argv, options, prog)
+    if words.help:
+        print(help_text(options, prog, description, ""))
+        sys.exit(0)
+    value, problems = validated(model, words.given, presets)
+    for name in required:
+        if name not in words.given and name not in words.incomplete:
+            option = options[name]
+            problems.append(InputError(f"{option.word} is missing", allowed=option.help))
+    if words.positional:
+        problems.append(InputError("an option was expected", where="command line", got=words.positional))
+    raise_all([*words.problems, *problems], f"the options of {prog}")
+    assert value is not None  # else there was a problem
+    return value
+
+
+def validated(
+    model: type[Model], given: Mapping[str, Given], presets: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[Model | None, list[InputError]]:
+    """The model of what was given, over its preset; None, and why, when a value is wrong."""
+    values = {name: item.value for name, item in given.items()}
+    preset = (presets or {}).get(str(values.get("preset")), {})
+    try:
+        return model.model_validate({**preset, **values}), []
+    except ValidationError as error:
+        return None, problems_of(error, given, options_of(model))
+
+
 def raise_all(problems: Sequence[InputError], what: str) -> None:
     """Raise one InputError that tells every problem; nothing when there is none."""
     if len(problems) == 1:
@@ -153,12 +211,13 @@ def raise_all(problems: Sequence[InputError], what: str) -> None:
 
 def help_text(options: Mapping[str, Option], prog: str, description: str, positional: str) -> str:
     """The text of `--help`, at most 80 columns wide."""
-    usage = f"usage: python {prog} {positional} [--option value ...]"
+    usage = " ".join(filter(None, ["usage: python", prog, positional, "[--option value ...]"]))
     parts = [usage, textwrap.fill(description, HELP_WIDTH)]
     for group in dict.fromkeys(option.group for option in options.values()):
         rows = [_help_row(option) for option in options.values() if option.group == group]
         parts.append("\n".join([f"{group}:", *rows]))
-    parts.append(textwrap.fill(f"{positional.strip('[]')} {HELP_POSITIONAL[positional]}", HELP_WIDTH))
+    if positional:
+        parts.append(textwrap.fill(f"{positional.strip('[]')} {HELP_POSITIONAL[positional]}", HELP_WIDTH))
     return "\n\n".join([*parts, textwrap.fill(HELP_END, HELP_WIDTH)])
 
 

@@ -123,11 +123,11 @@ def _pool(found: Found, parts: list[Part], missing: Missing, lengths: Lengths) -
     names = ["case"] if found.one_file else ["train", "test"]
     ids = [f"{name}-{i:05d}" for name, part in zip(names, parts, strict=False) for i in range(len(part.cases))]
     labels = [label for part in parts for label in part.labels]
-    pool = SeriesSet(np.stack(cases) if equal else cases, np.array(labels), _class_names(parts), found.name, tuple(ids))
+    pool = SeriesSet(np.stack(cases) if equal else cases, np.array(labels), class_names(parts), found.name, tuple(ids))
     return pool, len(first)
 
 
-def _class_names(parts: list[Part]) -> tuple[str, ...]:
+def class_names(parts: list[Part]) -> tuple[str, ...]:
     """Classes in the data and in the headers; numeric order if all are numbers, else alphabetic."""
     names = {label for part in parts for label in part.labels}
     for part in parts:

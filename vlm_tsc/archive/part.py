@@ -83,8 +83,8 @@ def up_to_last_value(case: np.ndarray) -> np.ndarray:
     return case[:, : known[-1] + 1] if len(known) else case[:, :0]
 
 
-def checked(part: Part) -> Part:
-    """`part`, if it has cases, every case has a label, and all have the same number of channels.
+def checked(part: Part, labelled: bool = True) -> Part:
+    """`part`, if it has cases, every case has a label (if `labelled`), and all have the same number of channels.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def checked(part: Part) -> Part:
         empty = part.path.stat().st_size == 0
         raise InputError("the file is empty" if empty else "the file holds no case", where=part.path)
     for i, (case, label) in enumerate(zip(part.cases, part.labels, strict=True)):
-        if label.lower() in MISSING:
+        if labelled and label.lower() in MISSING:
             raise InputError("a case has no label", where=part.place(i), got=repr(label))
         if len(case) != len(part.cases[0]):
             got, allowed = f"{len(case)} channels", f"{len(part.cases[0])}, as in the file's first case"

@@ -33,7 +33,7 @@ def _read(path: Path, separator: str | None) -> Part:
     cases: list[np.ndarray] = []
     labels: list[str] = []
     lines: list[int] = []
-    for line, cells in _rows(path, separator):
+    for line, cells in rows(path, separator):
         fix = "the file has no header line, and the label is the first column" if not lines else None
         values = numbers(cells[1:], f"{path}, line {line}", first_column=2, fix=fix)
         cases.append(up_to_last_value(values[np.newaxis]))
@@ -44,7 +44,15 @@ def _read(path: Path, separator: str | None) -> Part:
     return part
 
 
-def _rows(path: Path, separator: str | None) -> Iterator[tuple[int, list[str]]]:
+def read_values(path: Path) -> Part:
+    """A .csv of values alone, without a label column; labels are ""."""
+    cases = [(line, numbers(cells, f"{path}, line {line}")) for line, cells in rows(path, ",")]
+    values = [up_to_last_value(case[np.newaxis]) for _, case in cases]
+    return Part(path, values, [""] * len(values), lines=[line for line, _ in cases])
+
+
+def rows(path: Path, separator: str | None) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells) of every row that is not blank, all with equally many cells."""
     width = None
     for line, text in numbered_lines(path):
         cells = _quoted_cells(text, separator, path, line) if separator and '"' in text else text.split(separator)

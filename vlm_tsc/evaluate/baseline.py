@@ -119,7 +119,27 @@ def run_baseline(
     probabilities, train_seconds, predict_seconds = _fit_and_answer(
         name, (X_train, train.y), X_test, test.class_names, per_case
     )
-    rows = predictions_of(test.ids, test.y, probabilities, test.class_names)
+    answered = Answered(probabilities, train_seconds, predict_seconds)
+    document = write_run(folder, name, splits, train, answered, seed, _config(name, given))
+    finish_stage(folder, STAGE, digest, counts={"train": train.counts, "test": test.counts})
+    return document
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Probabilities (n_cases, n_classes) of the test cases, columns as `class_names`; seconds to fit and to answer."""
+
+    probabilities: np.ndarray
+    train_seconds: float
+    predict_seconds: float
+
+
+def write_run(
+    folder: RunFolder, name: str, splits: Splits, train: SeriesSet, answered: Answered, seed: int, config: str
+) -> dict[str, Any]:
+    """Write predictions.jsonl, config.yaml and metrics.json of a baseline that trained on `train`; the metrics."""
+    test = splits.test
+    rows = predictions_of(test.ids, test.y, answered.probabilities, test.class_names)
     document = metrics_document(
         rows,
         test.class_names,
@@ -130,14 +150,13 @@ def run_baseline(
         commit=commit(),
         n_train=train.n_cases,
         n_validation=splits.train.n_cases + _n(splits.validation) - train.n_cases,
-        train_seconds=train_seconds,
-        predict_seconds=predict_seconds,
+        train_seconds=answered.train_seconds,
+        predict_seconds=answered.predict_seconds,
         peak_memory_mb=peak_memory_mb(),
     )
     write_predictions(folder.predictions, rows)
-    write_text(folder.config, _config(name, given))
+    write_text(folder.config, config)
     write_json(folder.metrics, document)  # last: a run with a metrics.json is a finished one
-    finish_stage(folder, STAGE, digest, counts={"train": train.counts, "test": test.counts})
     return document
 
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import yaml
 
-from vlm_tsc.classify.classical import TITLES
+from vlm_tsc.classify import classical
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.metrics import read_metrics
 from vlm_tsc.run import NEUTRAL
 
 log = logging.getLogger(__name__)
+TITLES = {**classical.TITLES, "inception-time": "InceptionTime"}
 
 Run = Mapping[str, Any]  # the content of a metrics.json; with "run" and "settings" where `collect` read it
 

@@ -70,9 +70,9 @@ class InceptionTime(nn.Module):
         Parameters
         ----------
         x : Tensor (n_cases, n_members, n_channels, n_timepoints)
-            Each member's own cases, zeros after the end of a shorter one.
+            Each member's own cases. A shorter one has zeros after its end; how many changes nothing.
         lengths : Tensor (n_cases, n_members) of int, optional
-            Length of every case; None when all fill `n_timepoints`. What stands after a case's end changes nothing.
+            Length of every case; None when all fill `n_timepoints`.
         """
         mask = None
         if lengths is not None:

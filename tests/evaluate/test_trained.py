@@ -1,0 +1,97 @@
+"""InceptionTime as a run: the same files as any other, resumed, never shown the test labels."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+import pytest
+import yaml
+
+from tests.conftest import make_set
+from vlm_tsc.archive.series_set import SeriesSet
+from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier
+from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
+from vlm_tsc.evaluate import read_predictions
+from vlm_tsc.evaluate.trained import run_inception_time, run_name
+from vlm_tsc.manifest import read_manifest
+from vlm_tsc.report import collect, table
+from vlm_tsc.run import RunFolder
+
+SMALL = Hyperparameters(filters=2, depth=3, models=2, lr=0.01, batch_size=8, epochs=20)
+NAME = "inception-time-filters2-depth3-models2-lr0.01-batch-size8-epochs20"
+
+
+@dataclass(frozen=True)
+class MadeSplits:
+    train: SeriesSet
+    validation: SeriesSet | None
+    test: SeriesSet
+    split: str = "official"
+
+
+def made_splits():
+    cases = make_set(16, 0)
+    return MadeSplits(cases.select(range(12)), cases.select(range(12, 16)), make_set(8, 1, "test"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    runs = tmp_path_factory.mktemp("runs")
+    return run_inception_time(made_splits(), runs, SMALL, given={"dataset": "my.csv"}), runs
+
+
+def test_it_is_a_run_like_any_other(finished):
+    document, runs = finished
+    folder = RunFolder(runs / "Slopes" / NAME)
+    assert json.loads(folder.metrics.read_text()) == document
+    assert (document["classifier"], document["base"], document["accuracy"]) == ("inception-time", None, 1.0)
+    assert (document["n_train"], document["n_validation"], document["seed"]) == (16, 0, 0)
+    assert [row.id for row in read_predictions(folder.predictions)] == list(made_splits().test.ids)
+    config = yaml.safe_load(folder.config.read_text())
+    assert config["parameters"] == SMALL.model_dump() and config["dataset"] == "my.csv"
+    assert "evaluation" in read_manifest(folder).finished
+    X = made_splits().test.X
+    loaded = InceptionTimeClassifier.load(folder.path / "model")
+    assert loaded.predict(X).tolist() == [row.predicted for row in read_predictions(folder.predictions)]
+
+
+def test_it_is_a_row_of_the_table(finished):
+    text = table(collect(finished[1] / "Slopes", "official"))
+    assert "InceptionTime" in text and "1.000*" in text
+
+
+def test_a_finished_run_is_not_run_again(finished, monkeypatch):
+    document, runs = finished
+    monkeypatch.setattr(InceptionTimeClassifier, "fit", None)
+    assert run_inception_time(made_splits(), runs, SMALL) == document
+
+
+def test_labels_of_the_test_part_change_no_answer(finished, tmp_path):
+    splits = made_splits()
+    run_inception_time(replace(splits, test=replace(splits.test, y=splits.test.y[::-1].copy())), tmp_path, SMALL)
+    files = [runs / "Slopes" / NAME / "predictions.jsonl" for runs in (tmp_path, finished[1])]
+    a, b = (read_predictions(path) for path in files)
+    assert [row.probabilities for row in a] == [row.probabilities for row in b]
+    assert [row.true for row in a] != [row.true for row in b]
+
+
+def test_other_series_replace_the_run(tmp_path):
+    short = SMALL.model_copy(update={"epochs": 1})
+    first = run_inception_time(made_splits(), tmp_path, short)
+    splits = made_splits()
+    again = run_inception_time(replace(splits, train=replace(splits.train, X=splits.train.X + 9)), tmp_path, short)
+    assert again["train_seconds"] != first["train_seconds"]
+    assert len(list((tmp_path / "Slopes").iterdir())) == 1
+
+
+def test_the_name_says_what_is_not_the_papers():
+    assert run_name(Hyperparameters(), 0) == "inception-time"
+    assert run_name(Hyperparameters(epochs=100), 3) == "inception-time-epochs100-seed3"
+
+
+def test_seeds_are_one_row(finished, tmp_path):
+    for seed in (0, 1):
+        run_inception_time(made_splits(), tmp_path, SMALL.model_copy(update={"epochs": 1}), seed=seed)
+    text = table(collect(tmp_path / "Slopes", "official"))
+    assert text.count("InceptionTime") == 1 and "±" in text

@@ -1,0 +1,51 @@
+"""The command-line options of InceptionTime: of a run on a dataset, of `train` and of `predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vlm_tsc.classify.inception_time.hyperparameters import GROUP, Hyperparameters
+from vlm_tsc.settings import MAX_SEED, UserPath
+
+
+def _option(group: str, default: Any, description: str, **shown: Any) -> Any:
+    limits = {key: shown.pop(key) for key in ("ge", "le") if key in shown}
+    return Field(default, description=description, json_schema_extra={"group": group, **shown}, **limits)
+
+
+class RunOptions(Hyperparameters):
+    """Of `python eval/baselines.py inception-time --dataset NAME`."""
+
+    preset: Literal["paper", "seed"] = _option(
+        GROUP, "paper", "The paper's hyperparameters, or those of the SageMaker algorithm (100 epochs)."
+    )
+    seed: int = _option(GROUP, 0, "Seed of everything random.", ge=0, le=MAX_SEED)
+
+    def hyperparameters(self) -> Hyperparameters:
+        """Without what is only an option."""
+        return Hyperparameters(**{name: getattr(self, name) for name in Hyperparameters.model_fields})
+
+
+class TrainOptions(RunOptions):
+    """Of `… inception-time train`."""
+
+    training: UserPath = _option("files", Path(), "Table of labelled series.", metavar="FILE.csv", unset="needed")
+    validation: UserPath | None = _option("files", None, "Another one, for the log.", metavar="FILE.csv", unset="none")
+    model_dir: UserPath = _option("files", Path(), "Folder for the model.", metavar="DIR", unset="needed")
+    start_from: UserPath | None = _option(
+        "files", None, "Folder of an earlier model, to go on from its weights.", metavar="DIR", unset="none"
+    )
+
+
+class PredictOptions(BaseModel):
+    """Of `… inception-time predict`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model_dir: UserPath = _option("files", Path(), "Folder of a trained model.", metavar="DIR", unset="needed")
+    input: UserPath = _option("files", Path(), "Table of series without labels.", metavar="FILE.csv", unset="needed")
+    output: UserPath = _option("files", Path(), "Where the answers go.", metavar="FILE.csv", unset="needed")
+    probabilities: bool = _option("files", False, "Write the probability of every class instead of the class.")

@@ -1,0 +1,99 @@
+"""A baseline that is trained, as a run of its own: like a classical one, but seeded, resumable, its model kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from vlm_tsc.archive.series_set import SeriesSet
+from vlm_tsc.archive.splits import training_cases
+from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
+from vlm_tsc.evaluate.baseline import STAGE, Answered, baseline_folder, write_run
+from vlm_tsc.evaluate.metrics import read_metrics
+from vlm_tsc.manifest import begin_stage, check_stage, data_hash, finish_stage
+
+if TYPE_CHECKING:
+    from vlm_tsc.archive import Splits
+
+NAME = "inception-time"
+
+
+def run_inception_time(
+    splits: Splits,
+    runs: Path | str,
+    hyperparameters: Hyperparameters,
+    *,
+    seed: int = 0,
+    given: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train the ensemble, answer the test part, and write the files of a run; what was interrupted goes on.
+
+    Parameters
+    ----------
+    splits : Splits
+        Validation cases that were carved from train are trained on: the epoch is chosen by the training loss.
+    runs : path
+        The folder of all runs; see `run_name` for this one's name. The model is kept in its `model/`.
+    given : mapping, optional
+        How `splits` was loaded, for `config.yaml`.
+
+    Returns
+    -------
+    dict
+        The content of metrics.json; of the finished run in that folder, if that was on the same series.
+    """
+    train, test = training_cases(splits), splits.test
+    folder = baseline_folder(run_name(hyperparameters, seed), splits, runs)
+    model_dir = folder.path / "model"
+    outputs = [folder.predictions, folder.config, folder.metrics, model_dir]
+    digest = _digest(hyperparameters, seed, splits.split, train, test)
+    state = check_stage(folder, STAGE, digest, outputs)
+    if state == "done":
+        return read_metrics(folder.metrics)
+    begin_stage(folder, STAGE, digest, outputs)
+    answered = _train_and_answer(train, test, hyperparameters, seed, model_dir)
+    document = write_run(folder, NAME, splits, train, answered, seed, _config(hyperparameters, seed, splits, given))
+    finish_stage(folder, STAGE, digest, counts={"train": train.counts, "test": test.counts})
+    return document
+
+
+def run_name(hyperparameters: Hyperparameters, seed: int) -> str:
+    """`inception-time`, and what is not the paper's: `inception-time-epochs100-seed1`."""
+    usual = Hyperparameters()
+    names = [name for name in Hyperparameters.model_fields if getattr(hyperparameters, name) != getattr(usual, name)]
+    words = [f"{name.replace('_', '-')}{getattr(hyperparameters, name):g}" for name in names]
+    return "-".join([NAME, *words, *([f"seed{seed}"] if seed else [])])
+
+
+def _train_and_answer(
+    train: SeriesSet, test: SeriesSet, hyperparameters: Hyperparameters, seed: int, model_dir: Path
+) -> Answered:
+    from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier  # torch and aeon take seconds
+
+    started = time.perf_counter()
+    options = {**hyperparameters.model_dump(), "random_state": seed, "model_dir": str(model_dir)}
+    classifier = InceptionTimeClassifier(**options).fit(train.X, train.y)
+    fitted = time.perf_counter()
+    probabilities = np.zeros((test.n_cases, len(test.class_names)))  # a class that training lacks stays at 0
+    columns = [test.class_names.index(str(label)) for label in classifier.classes_]
+    probabilities[:, columns] = classifier.predict_proba(test.X)
+    return Answered(probabilities, fitted - started, time.perf_counter() - fitted)
+
+
+def _digest(hyperparameters: Hyperparameters, seed: int, split: str, train: SeriesSet, test: SeriesSet) -> str:
+    """Hash of everything that determines the figures."""
+    settings = {"classifier": NAME, **hyperparameters.model_dump(), "seed": seed, "split": split}
+    settings["class_names"] = train.class_names
+    return data_hash(settings, [array for part in (train, test) for array in (*part.X, part.y, np.array(part.ids))])
+
+
+def _config(hyperparameters: Hyperparameters, seed: int, splits: Splits, given: Mapping[str, Any] | None) -> str:
+    known = {"dataset": splits.test.name, **(given or {}), "split": splits.split}
+    values = {key: str(value) for key, value in known.items() if value is not None}
+    content = {"classifier": NAME, "parameters": hyperparameters.model_dump(), "seed": seed, **values}
+    return "# Everything that determines this run.\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
