@@ -75,14 +75,13 @@ def _train_and_answer(
 ) -> Answered:
     from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier  # torch and aeon take seconds
 
-    started = time.perf_counter()
     options = {**hyperparameters.model_dump(), "random_state": seed, "model_dir": str(model_dir)}
     classifier = InceptionTimeClassifier(**options).fit(train.X, train.y)
     fitted = time.perf_counter()
     probabilities = np.zeros((test.n_cases, len(test.class_names)))  # a class that training lacks stays at 0
     columns = [test.class_names.index(str(label)) for label in classifier.classes_]
     probabilities[:, columns] = classifier.predict_proba(test.X)
-    return Answered(probabilities, fitted - started, time.perf_counter() - fitted)
+    return Answered(probabilities, classifier.ensemble_.train_seconds, time.perf_counter() - fitted)
 
 
 def _digest(hyperparameters: Hyperparameters, seed: int, split: str, train: SeriesSet, test: SeriesSet) -> str:

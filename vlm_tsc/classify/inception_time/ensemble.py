@@ -41,6 +41,7 @@ class Ensemble:
         Of the longest training case.
     fingerprint : str
         Hash of everything it was made of.
+    train_seconds : float
     """
 
     network: InceptionTime
@@ -49,6 +50,7 @@ class Ensemble:
     classes: list[Any]
     n_timepoints: int
     fingerprint: str
+    train_seconds: float
 
     @property
     def n_channels(self) -> int:
@@ -73,6 +75,7 @@ class Ensemble:
             "deviation": self.scaling.deviation.tolist(),
             "hyperparameters": self.hyperparameters.model_dump(),
             "fingerprint": self.fingerprint,
+            "train_seconds": self.train_seconds,
             "commit": commit(),
             "sha256": hashlib.sha256(data).hexdigest(),
         }
@@ -97,7 +100,7 @@ class Ensemble:
             network = _network(facts["n_channels"], len(facts["classes"]), hyperparameters, 0)
             network.load_state_dict(load_tensors(files[WEIGHTS]))
             scaling = Scaling(np.array(facts["mean"]), np.array(facts["deviation"]))
-            origin = facts["n_timepoints"], facts["fingerprint"]
+            origin = facts["n_timepoints"], facts["fingerprint"], facts["train_seconds"]
         except (ValueError, KeyError, TypeError, RuntimeError) as error:  # JSON and Pydantic raise ValueErrors
             raise InputError("this is no model of InceptionTime", where=where, got=str(error).split("\n")[0]) from error
         return cls(network.to(device()).eval(), scaling, hyperparameters, facts["classes"], *origin)
@@ -150,7 +153,7 @@ def train_ensemble(
     network = _network(len(X[0]), len(classes), hyperparameters, random_state).to(device())
     if start is not None:
         _start_from(network, start, classes, hyperparameters)
-    train(
+    seconds = train(
         network,
         Cases.of(X, scaling, device(), codes),
         lr=hyperparameters.lr,
@@ -162,7 +165,7 @@ def train_ensemble(
         fingerprint=fingerprint,
     )
     longest = max(case.shape[1] for case in X)
-    made = Ensemble(network, scaling, hyperparameters, classes, longest, fingerprint)
+    made = Ensemble(network, scaling, hyperparameters, classes, longest, fingerprint, seconds)
     if folder is not None:
         write_folder(folder, made.files())
         (folder / STATE_FILE).unlink(missing_ok=True)

@@ -39,6 +39,7 @@ class Training:
         self.best_losses = torch.full_like(self.plateau.best, torch.inf)
         self.best = {name: value.clone() for name, value in network.state_dict().items()}
         self.epoch = 0
+        self.seconds = 0.0  # of training, those before an interruption included
 
     def run_epoch(self, cases: Cases, batch_size: int) -> tuple[float, float]:
         """One pass; mean over the members of training loss and accuracy, both as met on the way.
@@ -84,7 +85,8 @@ class Training:
         groups = {"network": self.network.state_dict(), "best": self.best}
         groups |= {"optimizer": self.optimizer.tensors(), "plateau": self.plateau.tensors()}
         named = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
-        return named | {"best_losses": self.best_losses, "epoch": torch.tensor(self.epoch)}
+        named |= {"best_losses": self.best_losses, "epoch": torch.tensor(self.epoch)}
+        return named | {"seconds": torch.tensor(self.seconds, dtype=torch.float64)}
 
     def load(self, tensors: dict[str, torch.Tensor]) -> None:
         """Take over what `tensors` gave."""
@@ -97,7 +99,7 @@ class Training:
         self.optimizer.load(groups["optimizer"])
         self.plateau.load(groups["plateau"])
         self.best_losses = tensors["best_losses"].to(self.best_losses.device)
-        self.epoch = int(tensors["epoch"])
+        self.epoch, self.seconds = int(tensors["epoch"]), float(tensors["seconds"])
 
 
 def train(
@@ -112,7 +114,7 @@ def train(
     folder: Path | None = None,
     fingerprint: str = "",
     save_every_seconds: float = 30.0,
-) -> None:
+) -> float:
     """Train `network` on `cases` and leave it, in evaluation mode, with each member's best weights.
 
     Parameters
@@ -128,6 +130,11 @@ def train(
         (of the averaged probabilities).
     fingerprint : str
         Hash of all that determines the run; a state with another one is not gone on from.
+
+    Returns
+    -------
+    float
+        Seconds that the epochs took, those before an interruption included.
     """
     training = Training(network, lr, random_state)
     if folder is not None:
@@ -136,10 +143,12 @@ def train(
     saved = time.monotonic()
     with _progress(epochs, training.epoch) as bar:
         while training.epoch < epochs:
+            started = time.monotonic()
             loss, accuracy = training.run_epoch(cases, batch_size)
             line = {"epoch": training.epoch, "train_loss": loss, "train_accuracy": accuracy}
             if validation is not None:
                 line |= _validated(network, validation, batch_size)
+            training.seconds += time.monotonic() - started
             if folder is not None:
                 with (folder / LOG_FILE).open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
@@ -149,6 +158,7 @@ def train(
             bar.set_postfix_str(f"loss {loss:.4f}")
             bar.update()
     training.take_best()
+    return training.seconds
 
 
 @contextmanager
