@@ -12,6 +12,8 @@ from vlm_tsc.errors import InputError
 
 log = logging.getLogger(__name__)
 
+_ANY_SIZE = 336  # pixels of a picture's side where the tower does not mind: LLaVA-1.5's
+
 
 def checkpoint_folder(base: BaseConfig, llava_root: Path | str | None = None) -> Path:
     """Where the base's files are: its own folder, one in `llava_root`, the Hugging Face cache, or downloaded into that.
@@ -62,16 +64,17 @@ def _from_hub(base: BaseConfig) -> Path:
 def load_processor(folder: Path | str) -> Any:
     """The checkpoint's processor; prompts are padded on the left, so that answers begin in one column.
 
+    Processors that cut an enlarged picture into tiles are told to leave it whole: a plot is drawn at the tower's size,
+    and its tiles would cost many times the tokens without showing more.
+
     Raises
     ------
     InputError
         When the folder holds no processor with a tokenizer and pictures.
     """
-    from transformers import AutoProcessor
-
     try:
-        processor = AutoProcessor.from_pretrained(folder, backend="pil")
-    except (ValueError, OSError, KeyError) as error:
+        processor = _processor_class(folder).from_pretrained(folder, backend="pil")
+    except (ValueError, OSError, KeyError, ImportError) as error:
         raise InputError(
             "The checkpoint has no processor that can be loaded.", where=folder, got=str(error).split("\n")[0]
         ) from error
@@ -83,7 +86,27 @@ def load_processor(folder: Path | str) -> Any:
             allowed="a checkpoint that transformers' AutoModelForImageTextToText and AutoProcessor open",
         )
     processor.tokenizer.padding_side = "left"
+    pictures = processor.image_processor
+    if getattr(pictures, "do_image_splitting", False):
+        pictures.do_image_splitting = False
+        pictures.size = pictures.max_image_size
     return processor
+
+
+def _processor_class(folder: Path | str) -> Any:
+    """AutoProcessor; of a model that also takes videos, its own processor without the part for them.
+
+    That part needs torchvision, which nothing else here does.
+    """
+    from transformers import AutoConfig, AutoProcessor
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+    whole = PROCESSOR_MAPPING.get(type(AutoConfig.from_pretrained(folder)), None)
+    parts = whole.get_attributes() if whole else []
+    kept = [part for part in parts if "video" not in part]
+    if kept == parts:
+        return AutoProcessor
+    return type(whole.__name__, (whole,), {"get_attributes": classmethod(lambda cls: kept)})
 
 
 def picture_size(base: BaseConfig, processor: Any) -> tuple[int, int]:
@@ -91,6 +114,9 @@ def picture_size(base: BaseConfig, processor: Any) -> tuple[int, int]:
     if base.image_size is not None:
         return base.image_size
     image_processor = processor.image_processor
+    if hasattr(image_processor, "merge_size"):  # takes pictures of any shape: its `size` is a range of areas, not edges
+        unit = image_processor.patch_size * image_processor.merge_size
+        return (_ANY_SIZE // unit * unit,) * 2
     for name in ("crop_size", "size"):
         size = getattr(image_processor, name, None)
         if not size:
@@ -101,4 +127,4 @@ def picture_size(base: BaseConfig, processor: Any) -> tuple[int, int]:
         for side in ("shortest_edge", "longest_edge"):
             if side in size:
                 return int(size[side]), int(size[side])
-    return 336, 336
+    return _ANY_SIZE, _ANY_SIZE
