@@ -408,6 +408,7 @@ def test_every_base_loads(path):
     base = load_base(path.stem)
     assert base.source == path
     assert set(base.lora_targets) == {"language", "projector", "vision"}
+    assert None not in (base.licence, base.architecture, base.image_tokens, base.parameters, base.memory_gb)
     settings = settings_from({"base": path.stem})
     assert all(getattr(settings, name) is not None for name in ("context_length", "round_to", "trainable", "lora_r"))
     assert None not in (settings.learning_rate, settings.batch_size, settings.augment, settings.eval_batch_size)

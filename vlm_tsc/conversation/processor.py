@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -12,6 +13,8 @@ from vlm_tsc.errors import InputError
 
 log = logging.getLogger(__name__)
 
+# No pickles, and not the same weights in other formats, which some repositories also hold.
+_CHECKPOINT_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 _ANY_SIZE = 336  # pixels of a picture's side where the tower does not mind: LLaVA-1.5's
 
 
@@ -37,28 +40,41 @@ def checkpoint_folder(base: BaseConfig, llava_root: Path | str | None = None) ->
         raise InputError(
             "There is no checkpoint in this folder.", where=f"--base {base.name}", got=f"no {own}/config.json"
         )
-    return _from_hub(base)
+    return _from_hub(base, llava_root)
 
 
-def _from_hub(base: BaseConfig) -> Path:
+def _from_hub(base: BaseConfig, llava_root: Path | str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    try:
-        return Path(snapshot_download(base.repository, revision=base.revision, local_files_only=True))
-    except (LocalEntryNotFoundError, ValueError):
-        log.info("downloading %s", base.repository)
-    try:
-        return Path(snapshot_download(base.repository, revision=base.revision))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
-        raise InputError(
-            "This base is not on this machine and cannot be downloaded.",
-            where=f"--base {base.name}",
-            got=str(error).split("\n")[0][:200],
-            allowed="a folder; a name in --llava-root; a repository in the Hugging Face cache",
-            fix=f"where there is a network: hf download {base.repository} --local-dir "
-            f"DIR/{Path(base.repository).name}, then --llava-root DIR",
-        ) from None
+    wanted: dict[str, Any] = {"revision": base.revision, "allow_patterns": _CHECKPOINT_FILES}
+    problem = "its copy in the Hugging Face cache is not whole"
+    for local in (True, False):
+        try:
+            folder = Path(snapshot_download(base.repository, local_files_only=local, **wanted))
+            if _is_whole(folder):
+                return folder
+        except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+            problem = str(error).split("\n")[0][:200]
+        if local:
+            log.info("downloading %s", base.repository)
+    root = llava_root or "DIR"
+    fetch = f"hf download {base.repository}" + (f" --revision {base.revision}" if base.revision else "")
+    raise InputError(
+        "This base is not on this machine and cannot be downloaded.",
+        where=f"--base {base.name}",
+        got=problem,
+        allowed="a folder; a name in --llava-root; a repository in the Hugging Face cache",
+        fix=f"where there is a network: {fetch} --local-dir {root}/{Path(base.repository).name}, "
+        f"then here: --llava-root {root}",
+    )
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a checkpoint has all its weights: a cache may hold its configuration alone, or half a download."""
+    index = folder / "model.safetensors.index.json"
+    names = set(json.loads(index.read_text())["weight_map"].values()) if index.exists() else {"model.safetensors"}
+    return all((folder / name).exists() for name in {"config.json", *names})
 
 
 def load_processor(folder: Path | str) -> Any:
