@@ -19,7 +19,7 @@ _QWEN_TOWER |= {"fullatt_block_indexes": [7, 15, 23, 31], "tokens_per_second": 2
 
 def published_config(name: str, tiny: bool = False) -> PreTrainedConfig:
     """The configuration of base `name`; `tiny` changes widths and depths, and nothing that decides on tokens."""
-    return _MAKERS[name](_TINY if tiny else {})
+    return PUBLISHED[name](_TINY if tiny else {})
 
 
 def _text(model_type: str, sizes: tuple[int, int, int, int, int], theta: float, tiny: dict, **others: Any) -> dict:
@@ -90,7 +90,7 @@ _TINY: dict[str, dict[str, Any]] = {
     "vision": _WIDTHS | {"num_hidden_layers": 2, "num_attention_heads": 2, "projection_dim": 32},
     "qwen_tower": _WIDTHS | {"depth": 2, "num_heads": 2, "out_hidden_size": 32, "fullatt_block_indexes": [1]},
 }
-_MAKERS = {
+PUBLISHED = {
     "llava-1.5-7b": _llava((4096, 11008, 32, 32, 32)),
     "llava-1.5-13b": _llava((5120, 13824, 40, 40, 40)),
     "llava-next-7b": _llava_next,

@@ -51,7 +51,8 @@ def fit(base: Path, adapter: Path, steps: int = 4, **changes):
         "progress": False,
     }
     train, validation = changes.pop("train", make_set(12, 0)), changes.pop("validation", None)
-    return fit_adapter(model, processor, train, validation, PRESENTATION, adapter, **(options | changes)), processor
+    shown = changes.pop("presentation", PRESENTATION)
+    return fit_adapter(model, processor, train, validation, shown, adapter, **(options | changes)), processor
 
 
 @pytest.mark.parametrize("with_validation", [False, True])
