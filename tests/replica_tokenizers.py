@@ -22,7 +22,7 @@ _BYTES = pre_tokenizers.ByteLevel.alphabet()
 
 
 def llama_tokenizer() -> PreTrainedTokenizerFast:
-    """LLaMA's and Mistral's, as LLaVA-1.5 and LLaVA-NeXT extend it: "▁" for a space, and a token of its own before a digit.
+    """LLaMA's and Mistral's, as LLaVA-1.5 and LLaVA-NeXT extend it: "▁" is a space, and its own token before a digit.
 
     What is not in the vocabulary is written in bytes, `<0x00>` … `<0xFF>` (ids 3 to 258). `<unk>` 0, `<s>` 1, `</s>` 2,
     32,000 tokens in all; then `<image>` 32000 and `<pad>` 32001.

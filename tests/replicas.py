@@ -26,7 +26,8 @@ _TEXTS = "{% for content in message['content'] | selectattr('type', 'equalto', '
 TEMPLATES = {
     # a space after the answer and no end token
     "llava-1.5": (
-        "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + ': '}}{% endif %}"
+        "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + ': '}}"
+        "{% endif %}"
         + _IMAGES_FIRST
         + "{{ '<image>\n' }}{% endfor %}{# Render all text next #}{% if message['role'] != 'assistant' %}"
         + _TEXTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,12 +20,12 @@ from vlm_tsc.answer.ask import ask
 from vlm_tsc.answer.batch import answer_trie, encode_examples, encode_prompts
 from vlm_tsc.answer.model import load_model
 from vlm_tsc.answer.read import read_answers
-from vlm_tsc.bases import LORA_TARGETS, load_base
+from vlm_tsc.bases import LORA_TARGETS, BaseConfig, load_base
 from vlm_tsc.conversation.answers import AnswerMap
 from vlm_tsc.conversation.budget import TokenCounter, choose_factor
 from vlm_tsc.conversation.encoding import adds_start, end_token_id, full_text
 from vlm_tsc.conversation.presentation import Presentation, Shown
-from vlm_tsc.conversation.processor import picture_size
+from vlm_tsc.conversation.processor import load_processor, picture_size
 from vlm_tsc.conversation.prompt import PromptBuilder
 from vlm_tsc.conversation.records import messages_of, record
 from vlm_tsc.finetune.adapter import load_finished
@@ -59,13 +60,21 @@ def shown_cases(presentation: Presentation) -> list[Shown]:
     return [presentation.show(make_set(2, i, length=length).X[0]) for i, length in enumerate((4, 11))]
 
 
-def full_pass(model, processor, shown: Shown, answer: list[int]) -> float:
+def encode_whole(processor, shown: Shown, answer: str) -> dict:
+    """The processor's own encoding of a whole conversation: what everything here is held against."""
+    text = full_text(processor, messages_of(record("x", ["x.png"] * len(shown.pictures), shown.question, answer)))
+    images = [shown.pictures] if shown.pictures else None
+    return processor(text=[text], images=images, return_tensors="pt", add_special_tokens=adds_start(processor, text))
+
+
+def full_pass(model, processor, shown: Shown, answer: str) -> float:
     """Log-likelihood of an answer, read in one pass over the whole conversation, without cache and without padding."""
-    batch = encode_examples(processor, [shown], [answer])
-    labels = batch.pop("labels")[0]
+    inputs = encode_whole(processor, shown, answer)
+    n_tokens = inputs["input_ids"].shape[1] - encode_prompts(processor, [shown])["input_ids"].shape[1]
+    labels = inputs["input_ids"][0, -n_tokens:]
     with torch.no_grad():
-        log_p = model(**batch, use_cache=False).logits[0, -len(labels) - 1 : -1].float().log_softmax(-1)
-    return float(log_p[torch.arange(len(labels)), labels].sum())
+        log_p = model(**inputs, use_cache=False).logits[0, -n_tokens - 1 : -1].float().log_softmax(-1)
+    return float(log_p[torch.arange(n_tokens), labels].sum())
 
 
 def test_special_tokens_have_their_published_ids(family, loaded):
@@ -86,14 +95,28 @@ def test_measured_tokens_equal_the_processors_own(family, loaded, presentation):
     counter = TokenCounter(processor, builder, presentation.size)
     assert counter.image_tokens == FAMILIES[family].image_tokens == load_base(FAMILIES[family].base).image_tokens
     cases = [make_set(2, i, length=length).X[0] for i, length in enumerate((4, 11))]
-    lengths = []
-    for case in cases:
-        text = full_text(processor, messages_of(record("x", ["x.png"], builder.question(case), "AB")))
-        encoded = processor(text=[text], images=[presentation.pictures(case)], add_special_tokens=adds_start(processor, text))
-        lengths.append(len(encoded["input_ids"][0]))
+    lengths = [encode_whole(processor, presentation.show(case), "AB")["input_ids"].shape[1] for case in cases]
     assert counter.count([builder.question(case) for case in cases]).tolist() == lengths
     budget = choose_factor(cases, builder, processor, max(lengths) - 1, picture_size=presentation.size)
     assert budget.factor > 1 and budget.max_tokens < max(lengths)
+
+
+def test_without_settings_pictures_fit_the_tower(family, loaded):
+    sizes = {"llava-onevision": 384, "smolvlm": 512}
+    base = BaseConfig(name="unknown", repository="unknown")
+    assert picture_size(base, loaded[1]) == (sizes.get(family, 336),) * 2
+
+
+def test_a_saved_processor_loads_again(loaded, presentation, tmp_path):
+    model, processor = loaded
+    processor.save_pretrained(tmp_path)
+    model.config.save_pretrained(tmp_path)
+    again = load_processor(tmp_path)
+    assert type(again).__name__ == type(processor).__name__
+    shown = shown_cases(presentation)
+    before, after = encode_prompts(processor, shown), encode_prompts(again, shown)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -104,7 +127,7 @@ def test_the_tree_equals_one_full_pass_per_class(loaded, presentation, attention
     trie = answer_trie(processor, shown[0].question, CLASSES.answers)
     got = read_answers(model, encode_prompts(processor, shown), trie).log_likelihoods
     for i, j in ((0, 0), (0, 26), (1, 1), (1, 27)):  # one padded case, one not; A, AA, B, AB
-        assert abs(float(got[i, j]) - full_pass(model, processor, shown[i], list(trie.answers[j]))) < 1e-4
+        assert abs(float(got[i, j]) - full_pass(model, processor, shown[i], CLASSES.answers[j])) < 1e-4
     model.set_attn_implementation("sdpa")
 
 
@@ -124,11 +147,11 @@ def test_a_prompt_without_a_picture_forgets_the_one_before(loaded, presentation)
     ask(model, processor, shown_cases(presentation), ("A", "B"), batch_size=2)
     bare = [Shown([], "Values: 1 2 3. Answer with one letter.")]
     asked = ask(model, processor, bare, ("A", "B"), batch_size=1, generate=True)
-    full = [full_pass(model, processor, bare[0], list(tokens)) for tokens in answer_trie(processor, "?", "AB").answers]
+    full = [full_pass(model, processor, bare[0], answer) for answer in "AB"]
     np.testing.assert_allclose(asked.probabilities[0], torch.tensor(full).softmax(0), atol=1e-5)
 
 
-def mean_loss(model, processor, shown: list[Shown], answers: list[list[int]]) -> float:
+def mean_loss(model, processor, shown: list[Shown], answers: Sequence[Sequence[int]]) -> float:
     """What the trainer minimises."""
     batch = encode_examples(processor, shown, answers)
     with torch.no_grad():
@@ -137,10 +160,10 @@ def mean_loss(model, processor, shown: list[Shown], answers: list[list[int]]) ->
 
 def test_the_loss_is_that_of_full_passes(loaded, presentation):
     shown = shown_cases(presentation)
-    trie = answer_trie(loaded[1], shown[0].question, CLASSES.answers)
-    answers = [list(trie.answers[0]), list(trie.answers[27])]  # of two lengths: the first row begins with padding
-    expected = -sum(full_pass(*loaded, *pair) for pair in zip(shown, answers, strict=True)) / sum(map(len, answers))
-    assert mean_loss(*loaded, shown, answers) == pytest.approx(expected, abs=1e-4)
+    answers = CLASSES.answers[0], CLASSES.answers[27]  # of two lengths: the first row begins with padding
+    tokens = answer_trie(loaded[1], shown[0].question, answers).answers
+    expected = -sum(full_pass(*loaded, *pair) for pair in zip(shown, answers, strict=True)) / sum(map(len, tokens))
+    assert mean_loss(*loaded, shown, tokens) == pytest.approx(expected, abs=1e-4)
 
 
 def test_fine_tuned_saved_loaded_and_merged(family, folder, presentation, tmp_path):
@@ -149,7 +172,7 @@ def test_fine_tuned_saved_loaded_and_merged(family, folder, presentation, tmp_pa
     shown = [two.show(case) for case in train.X]
     model, processor = load_model(folder)
     tokens = answer_trie(processor, shown[0].question, "AB").answers
-    answers = [list(tokens[label == "up"]) for label in train.y]
+    answers = [tokens[label == "up"] for label in train.y]
     before = mean_loss(model, processor, shown, answers)
     model, processor = fit(
         folder, tmp_path / "adapter", steps=4, train=train, presentation=two, augment=0.0, batch_size=2,
@@ -179,7 +202,9 @@ def test_what_a_base_says_of_its_size(name):
         part: [layer for path, layer in model.named_modules() if re.fullmatch(LORA_TARGETS[part], path)]
         for part in LORA_TARGETS
     }
-    assert all(layers.values()), "every pattern finds layers"
+    linear = [path for path, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)]
+    assert sum(map(len, layers.values())) == len(linear) - 1, "a pattern for every linear layer but lm_head"
+    assert all(layers.values())
     quantised = sum(layer.weight.numel() for part in ("language", "vision") for layer in layers[part])
     sizes = {"bf16": 2 * parameters, "nf4": (0.5 + 4 / 64) * quantised + 2 * (parameters - quantised)}
     assert base.parameters == parameters

@@ -60,8 +60,8 @@ class BaseConfig(BaseModel):
     parameters: int | None = Field(default=None, description="Number of weights.")
     memory_gb: dict[Literal["bf16", "nf4"], float] | None = Field(
         default=None,
-        description="10⁹ bytes of the weights alone: 2 bytes each; in nf4 the linear layers of language and vision take "
-        "half a byte and one 32-bit scale for 64 weights instead. Activations, adapters and their optimizer come on top.",
+        description="10⁹ bytes of the weights alone: 2 bytes each; in nf4, 4 bits and a 32-bit scale for every 64 in "
+        "the linear layers of language and vision. Activations, adapters and their optimizer come on top.",
     )
     lora_targets: dict[Part, str] = Field(
         default=LORA_TARGETS, description="Part → full-match pattern of its linear layers."

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vlm_tsc.bases import load_base
-from vlm_tsc.conversation.processor import checkpoint_folder
+from vlm_tsc.conversation.processor import checkpoint_folder, load_processor
 from vlm_tsc.errors import InputError
 
 REPOSITORY = "llava-hf/llava-1.5-7b-hf"
@@ -81,7 +81,7 @@ def test_offline_and_nowhere_says_how_to_fetch_it(tmp_path):
     with pytest.raises(InputError) as caught:
         checkpoint_folder(load_base("llava-onevision-0.5b"))
     message = str(caught.value)
-    assert message.startswith("This base is not on this machine and cannot be downloaded.\n  where:   --base llava-onev")
+    assert message.startswith("This base is not on this machine and cannot be downloaded.\n  where:   --base llava-one")
     fetch = "hf download llava-hf/llava-onevision-qwen2-0.5b-ov-hf --local-dir DIR/llava-onevision-qwen2-0.5b-ov-hf"
     assert f"{fetch}, then here: --llava-root DIR" in message
     pinned = load_base("someone/some-vlm").model_copy(update={"revision": "v2"})
@@ -119,3 +119,12 @@ def test_what_is_downloaded(monkeypatch, tmp_path):
 def test_a_folder_without_a_checkpoint(tmp_path):
     with pytest.raises(InputError, match="There is no checkpoint in this folder"):
         checkpoint_folder(load_base(str(tmp_path)))
+
+
+def test_a_processor_that_needs_another_package_is_refused(tiny_base, monkeypatch):
+    def needs(*_, **__):
+        raise ImportError("Package `num2words` is required to run this processor.")
+
+    monkeypatch.setattr("transformers.AutoProcessor.from_pretrained", needs)
+    with pytest.raises(InputError, match=r"no processor that can be loaded(.|\n)*Package `num2words` is required"):
+        load_processor(tiny_base)
