@@ -489,6 +489,7 @@ LAYERS = {
     None: [
         "lm_head",
         "model.multi_modal_projector.act",
+        "model.visual.merger.mlp.1",
         "model.vision_tower.head.mlp.fc1",
         "model.language_model.norm",
     ],
