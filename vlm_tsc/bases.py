@@ -20,7 +20,8 @@ Part = Literal["language", "projector", "vision"]
 # norms must not match, because PEFT refuses a pattern that finds a layer it cannot adapt.
 LORA_TARGETS: dict[Part, str] = {
     "language": r".*(language_model|text_model)\.layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj",
-    "projector": r".*(multi_modal_projector\.linear_\d+|connector\.modality_projection\.proj|visual\.merger\.mlp\.[02])",
+    "projector": r".*(multi_modal_projector\.linear_\d+|connector\.modality_projection\.proj"
+    r"|visual\.merger\.mlp\.[02])",
     "vision": r".*(vision_(tower|model)\.encoder\.layers\.\d+\.(self_attn\.(q|k|v|out)_proj|mlp\.fc\d)"
     r"|visual\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(gate|up|down)_proj))",
 }
