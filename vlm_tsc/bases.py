@@ -113,7 +113,7 @@ def load_base(name: str, llava_root: Path | str | None = None, *, where: str = "
         if name in (base.repository, last) and not _is_folder(name, llava_root):
             return base
     if (repository := _repository(name, llava_root)) is not None:
-        own = {"name": last, "repository": repository}
+        own: dict[str, Any] = {"name": last, "repository": repository}
         return alike[0].model_copy(update=own | {"revision": None}) if alike else BaseConfig(**own)
     raise InputError(
         f"there is no base {name}",

@@ -134,8 +134,8 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
     manifest = read_manifest(run)
     if manifest is None or "training" not in manifest.finished:
         raise InputError("This run has no finished adapter.", where=run.path, fix="run train.py (again) to finish it")
-    expected = {name: getattr(settings, name) for name in ("answers", "views")}
-    expected = data_hash(expected | {"training": manifest.finished["training"]})
+    how = {"answers": settings.answers, "views": settings.views}
+    expected = data_hash(how | {"training": manifest.finished["training"]})
     outputs = [run.predictions, run.metrics]
     if check_stage(run, "evaluation", expected, outputs) == "done":
         return read_metrics(run.metrics)
@@ -148,7 +148,6 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
     precision = choose_precision(settings.precision)
     model, processor, facts = load_finished(run.adapter, checkpoint_folder(base, settings.llava_root), precision)
     cases = read_splits(run.series).test
-    views = view_settings(settings) | {"seed": seed}
     evaluated = evaluate_records(
         model.to(device()),
         processor,
@@ -157,7 +156,7 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
         answer_map,
         batch_size=settings.eval_batch_size or 8,
         precision=precision,
-        more_views=more_views(cases.X, cases.ids, presentation, processor, **views),
+        more_views=more_views(cases.X, cases.ids, presentation, processor, **view_settings(settings, seed)),
         progress=_shows_progress(),
     )
     counts = {part: sum(by_class.values()) for part, by_class in manifest.counts.items()}
@@ -173,8 +172,7 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
         n_validation=counts.get("validation", 0),
         base=settings.base,
         data_repr=settings.data_repr,
-        answers=settings.answers,
-        views=settings.views,
+        **how,
         blank=evaluated.blank,
         train_seconds=facts["seconds"],
         predict_seconds=round(evaluated.seconds, 1),

@@ -19,18 +19,8 @@ from vlm_tsc.settings import PLAIN_NAME, is_plain_name
 # put here: two runs too many are better than two in one folder.
 NEUTRAL = (
     *("dataset", "data_dir", "llava_root", "deepspeed", "report_to", "resume", "checkpoint_steps", "seed", "seeds"),
-    *(
-        "answers",
-        "eval_batch_size",
-        "views",
-        "baselines",
-        "vlm_root",
-        "run_name",
-        "scenario",
-        "workers",
-        "formats",
-        "debug",
-    ),
+    *("answers", "eval_batch_size", "views", "baselines", "vlm_root", "run_name", "scenario", "workers", "formats"),
+    "debug",
 )
 SEEDLESS = frozenset(NEUTRAL) - {"seed"}
 PRESENTATION = (
@@ -161,13 +151,14 @@ def presentation_settings(settings: Settings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in PRESENTATION}
 
 
-def view_settings(settings: Settings) -> dict[str, Any]:
-    """The settings that `conversation.augmented.more_views` takes."""
+def view_settings(settings: Settings, seed: int) -> dict[str, Any]:
+    """The settings that `conversation.augmented.more_views` takes: views beyond the first, which is the case itself."""
+    assert settings.views is not None and settings.context_length is not None  # the base's YAML has them
     return {
-        "n": (settings.views or 1) - 1,
-        "context_length": settings.context_length or 0,
+        "n": settings.views - 1,
+        "context_length": settings.context_length,
         "strength": settings.augment or 0.0,
-        "seed": settings.seed,
+        "seed": seed,
     }
 
 

@@ -61,6 +61,12 @@ def load_model(folder: Path | str, precision: torch.dtype = torch.float32) -> tu
     return model.eval(), load_processor(folder)
 
 
+def use_attention_for_training(model: Any) -> None:
+    """On a CPU the eager one: over so few tokens the fused attention's backward pass takes longer than all else."""
+    if device().type == "cpu":
+        model.set_attn_implementation("eager")
+
+
 def use_all_cores() -> None:
     """Let torch use every core this process may run on (a container may own fewer than the machine has)."""
     torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

@@ -83,21 +83,21 @@ def read_answers(
     return Answers(torch.stack(columns, dim=1), generated)
 
 
-def _forget_positions(model: nn.Module) -> None:
+def _forget_positions(model: Any) -> None:
     """Drop what an earlier prompt left: a prompt without pictures would take its positions from there."""
     for module in model.modules():
         if getattr(module, "rope_deltas", None) is not None:
             module.rope_deltas = None
 
 
-def _next_positions(model: nn.Module, prompt_mask: torch.Tensor) -> torch.Tensor:
+def _next_positions(model: Any, prompt_mask: torch.Tensor) -> torch.Tensor:
     """Position of the token after each prompt: (n_cases, 1).
 
     Most models count padding too, which shifts all positions of a case alike and changes nothing.
     """
     for module in model.modules():
-        if getattr(module, "rope_deltas", None) is not None:
-            return prompt_mask.sum(1, keepdim=True) + module.rope_deltas.to(prompt_mask.device)
+        if (deltas := getattr(module, "rope_deltas", None)) is not None:
+            return prompt_mask.sum(1, keepdim=True) + deltas.to(prompt_mask.device)
     return torch.full_like(prompt_mask[:, :1], prompt_mask.shape[1])
 
 

@@ -123,7 +123,7 @@ class LlavaClassifier(BaseClassifier):
         settings = self._resolved()
         cases = _as_floats(X)
         ids = [f"{zlib.crc32(case.tobytes()):08x}" for case in cases]  # a case is viewed alike in any company
-        more = more_views(cases, ids, self.presentation_, self.processor_, **view_settings(settings))
+        more = more_views(cases, ids, self.presentation_, self.processor_, **view_settings(settings, settings.seed))
         return ask_views(
             self.model_,
             self.processor_,
@@ -169,7 +169,8 @@ class LlavaClassifier(BaseClassifier):
         return {key: value for key, value in self.__dict__.items() if key not in ("model_", "processor_")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        for name, value in state.items():
+            setattr(self, name, value)
         if getattr(self, "_adapter_files", None):
             self._open_adapter()
 

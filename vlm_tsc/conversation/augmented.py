@@ -12,6 +12,8 @@ from vlm_tsc.conversation.budget import TokenCounter
 from vlm_tsc.conversation.presentation import Presentation, Shown
 from vlm_tsc.representation.augment import augment, case_rng
 
+Cases = np.ndarray | Sequence[np.ndarray]  # (n_cases, n_channels, n_timepoints); a list when lengths differ
+
 
 @dataclass(frozen=True)
 class Augmented:
@@ -51,7 +53,7 @@ def augmented_within(
 class ViewedCases(Sequence[Shown]):
     """All cases in one epoch's view, each drawn when it is asked for."""
 
-    def __init__(self, cases: Sequence[np.ndarray], ids: Sequence[str], augmented: Augmented, epoch: int):
+    def __init__(self, cases: Cases, ids: Sequence[str], augmented: Augmented, epoch: int):
         self.cases, self.ids, self.augmented, self.epoch = cases, ids, augmented, epoch
 
     def __len__(self) -> int:
@@ -62,7 +64,7 @@ class ViewedCases(Sequence[Shown]):
 
 
 def more_views(
-    cases: Sequence[np.ndarray],
+    cases: Cases,
     ids: Sequence[str],
     presentation: Presentation,
     processor: Any,

@@ -117,7 +117,7 @@ def _processor_class(folder: Path | str) -> Any:
     from transformers import AutoConfig, AutoProcessor
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
-    whole = PROCESSOR_MAPPING.get(type(AutoConfig.from_pretrained(folder)), None)
+    whole: Any = PROCESSOR_MAPPING.get(type(AutoConfig.from_pretrained(folder)), None)
     parts = whole.get_attributes() if whole else []
     kept = [part for part in parts if "video" not in part]
     if kept == parts:

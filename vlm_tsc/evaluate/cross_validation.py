@@ -83,7 +83,7 @@ def _fold(settings: Settings, cases: SeriesSet, held_out: SeriesSet, seed: int) 
         processor,
         [
             [presentation.show(case) for case in held_out.X],
-            *more_views(held_out.X, held_out.ids, presentation, processor, **view_settings(settings)),
+            *more_views(held_out.X, held_out.ids, presentation, processor, **view_settings(settings, seed)),
         ],
         presentation.builder.answer_map.answers,
         batch_size=settings.eval_batch_size or 8,

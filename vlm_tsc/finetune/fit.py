@@ -18,6 +18,7 @@ from transformers.trainer_utils import set_seed
 from vlm_tsc.answer.ask import ask
 from vlm_tsc.answer.batch import answer_trie, encode_examples
 from vlm_tsc.archive.series_set import SeriesSet
+from vlm_tsc.bases import Part
 from vlm_tsc.conversation.augmented import Augmented
 from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.files import full_disk_named
@@ -40,8 +41,8 @@ def fit_adapter(
     *,
     base: str,
     base_folder: Path,
-    patterns: Mapping[str, str],
-    parts: Sequence[str],
+    patterns: Mapping[Part, str],
+    parts: Sequence[Part],
     method: str,
     lora: Mapping[str, Any],
     steps: int,

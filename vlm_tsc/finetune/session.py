@@ -6,7 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from vlm_tsc.answer.model import be_quiet, choose_precision, device, load_model, use_all_cores
+from vlm_tsc.answer.model import (
+    be_quiet,
+    choose_precision,
+    device,
+    load_model,
+    use_all_cores,
+    use_attention_for_training,
+)
 from vlm_tsc.archive.splits import Splits
 from vlm_tsc.bases import BaseConfig
 from vlm_tsc.conversation.augmented import augmented_within
@@ -46,8 +53,7 @@ def finetune_with(
         max_steps=base.max_steps,
     )
     attention = model.config._attn_implementation
-    if device().type == "cpu":  # over so few tokens the fused attention's backward pass takes longer than all else
-        model.set_attn_implementation("eager")
+    use_attention_for_training(model)
     trained = fit_adapter(
         model.to(device()),
         processor,

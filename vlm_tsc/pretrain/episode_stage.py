@@ -100,7 +100,7 @@ def run_episode_stage(
         )
         return encode_prompts(processor, shown), episodes, classes, questions(step)
 
-    def loss_of(model: nn.Module, made: tuple[Any, ...]) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss_of(model: Any, made: tuple[Any, ...]) -> tuple[torch.Tensor, dict[str, float]]:
         device = model.llava.device
         inputs, episodes, classes, asked = made
         embeddings = model({key: value.to(device) for key, value in inputs.items()})
