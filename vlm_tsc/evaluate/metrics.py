@@ -136,9 +136,21 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, n_bi
     ----------
     Guo, Pleiss, Sun, Weinberger: On Calibration of Modern Neural Networks, ICML 2017, equation 3.
     """
+    n, mean_confidence, accuracy = calibration_bins(confidence, correct, n_bins)
+    return float(np.sum(n * np.abs(accuracy - mean_confidence)) / len(confidence))
+
+
+def calibration_bins(
+    confidence: np.ndarray, correct: np.ndarray, n_bins: int = 15
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cases, mean confidence and accuracy of each bin of `expected_calibration_error`, all (n_bins,); 0 where empty."""
     bins = np.digitize(confidence, np.linspace(0, 1, n_bins + 1)[1:-1], right=True)
-    gaps = np.bincount(bins, weights=np.asarray(correct, dtype=float) - confidence, minlength=n_bins)
-    return float(np.abs(gaps).sum() / len(confidence))
+    n = np.bincount(bins, minlength=n_bins)
+    mean_confidence, accuracy = (
+        np.bincount(bins, weights=np.asarray(values, dtype=float), minlength=n_bins) / np.maximum(n, 1)
+        for values in (confidence, correct)
+    )
+    return n, mean_confidence, accuracy
 
 
 def _generated_figures(true: np.ndarray, scored: np.ndarray, parsed: np.ndarray, generated: bool) -> dict[str, Any]:
