@@ -182,6 +182,7 @@ def metrics_document(
     train_seconds: float | None = None,
     predict_seconds: float | None = None,
     peak_memory_mb: float | None = None,
+    device: str | None = None,
 ) -> dict[str, Any]:
     """The content of metrics.json: what was run, and every figure of `metrics`.
 
@@ -202,6 +203,8 @@ def metrics_document(
         where nothing was generated for them.
     train_seconds, predict_seconds, peak_memory_mb : float, optional
         Wall time of training and of answering; largest resident memory of the process, in MB of 10^6 bytes.
+    device : str, optional
+        What the model ran on.
     """
     figures = metrics(predictions, class_names, answers)
     document = {key: figures.pop(key) for key in LEAD}
@@ -209,7 +212,7 @@ def metrics_document(
     document |= {"n_cases": figures.pop("n_cases"), "dataset": dataset, "split": split, "seed": seed, "base": base}
     document |= {"classifier": classifier, "train_seconds": train_seconds, "peak_memory_mb": peak_memory_mb}
     document |= {"commit": commit, "data_repr": data_repr, "answers": answers}
-    document |= {"predict_seconds": predict_seconds, "n_train": n_train, "n_validation": n_validation}
+    document |= {"device": device, "predict_seconds": predict_seconds, "n_train": n_train, "n_validation": n_validation}
     return document | figures
 
 

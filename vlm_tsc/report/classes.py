@@ -13,6 +13,8 @@ from vlm_tsc.report.finished import FinishedRun
 MOST_CLASSES = 60  # that a matrix can show and a person can read
 NUMBERED = 16  # classes up to which the number stands in each cell
 N_CONFUSIONS = 8
+LABEL = 10  # characters of a name in the matrix; all of it is in the tooltip and in the tables
+_LETTER = 6.5  # width of a character in the drawing's units
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,10 @@ class Matrix:
     cells : list of Cell
     size : float
         Side of a cell in the drawing's units.
-    has_numbers : bool
-        Whether the cells are large enough for their number.
+    margin : float
+        Room for the longest name, left and below.
+    has_numbers, is_turned : bool
+        Whether the cells are large enough for their number; whether the names of the columns do not fit side by side.
     n_left_out : int
         Classes that are not shown: those with the fewest wrong answers.
     n_right, n_cases : int
@@ -47,7 +51,9 @@ class Matrix:
     names: list[str]
     cells: list[Cell]
     size: float
+    margin: float
     has_numbers: bool
+    is_turned: bool
     n_left_out: int
     n_right: int
     n_cases: int
@@ -87,11 +93,15 @@ def matrix(run: FinishedRun) -> Matrix:
         for j, column in enumerate(kept)
         if counts[row, column]
     ]
+    size = round(max(10.0, min(64.0, 270 / len(kept))), 1)
+    longest = _LETTER * max(min(len(names[i]), LABEL) for i in kept)
     return Matrix(
         names=[names[i] for i in kept],
         cells=cells,
-        size=round(max(9.0, min(44.0, 260 / len(kept))), 1),
+        size=size,
+        margin=14 + longest,
         has_numbers=len(kept) <= NUMBERED,
+        is_turned=longest > size - 6,
         n_left_out=len(names) - len(kept),
         n_right=int(counts.trace()),
         n_cases=run.metrics["n_cases"],

@@ -10,7 +10,7 @@ from vlm_tsc.evaluate.published import published
 from vlm_tsc.report.classes import majority_share
 from vlm_tsc.report.finished import FinishedRun
 from vlm_tsc.report.runs import Run, collect, rows
-from vlm_tsc.report.table import COLUMNS, SAME, cell, duration, footnotes, rounded, short
+from vlm_tsc.report.table import COLUMNS, SAME, cell, duration, footnotes, rounded, several, short
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class TableRow:
 
 @dataclass(frozen=True)
 class MethodTable:
-    """The table that `train.py` ends with, for a page."""
+    """The table that `train.py` ends with, for a page. `seeds`: of the models in it."""
 
+    seeds: str
     headings: list[str]
     rows: list[TableRow]
     published: dict[str, float]
@@ -64,31 +65,28 @@ def tiles(run: FinishedRun) -> list[Tile]:
     how = "generated answers" if m.get("answers") == "generate" else "scored answers"
     found = [
         ("accuracy", "accuracy", how if m["base"] else majority),
-        ("picture blanked", "accuracy_blank_image", majority),
-        ("balanced accuracy", "balanced_accuracy", "mean over the classes"),
+        ("blank picture", "accuracy_blank_image", majority),
+        ("balanced", "balanced_accuracy", "mean recall of the classes"),
         ("macro F1", "macro_f1", "mean over the classes"),
         ("AUROC", "auroc", "one class against the rest"),
         ("log-loss", "log_loss", "nats a case; less is better"),
         ("calibration error", "ece", "ECE; less is better"),
-        ("accuracy, generated", "generated_accuracy", "free text, parsed"),
+        ("generated", "generated_accuracy", _unparsed(m.get("unparsed_rate"))),
     ]
-    shown = [Tile(name, f"{m[key]:.3f}", note) for name, key, note in found if m.get(key) is not None]
-    if m.get("unparsed_rate") is not None:
-        shown.append(Tile("unparsed", f"{100 * m['unparsed_rate']:.1f} %", "texts that name no class"))
-    return shown
+    return [Tile(name, f"{m[key]:.3f}", note) for name, key, note in found if m.get(key) is not None]
+
+
+def _unparsed(rate: float | None) -> str:
+    return f"unparsed texts: {100 * (rate or 0):.1f} %"
 
 
 def facts(run: FinishedRun) -> list[tuple[str, str]]:
-    """How the run was made; what is not known is left out."""
+    """How the run was made, beside what `summary` says; what is not known is left out."""
     m, versions = run.metrics, run.manifest.versions
     values: list[tuple[str, Any]] = [
         ("base", m["base"]),
         ("representation", m.get("data_repr")),
         ("classifier", None if m["base"] else m["classifier"]),
-        ("dataset", m["dataset"]),
-        ("split", m["split"]),
-        ("seed", m["seed"]),
-        ("commit", short(m["commit"])),
         ("training", _time(m.get("train_seconds"))),
         ("answering the test cases", _time(m.get("predict_seconds"))),
         ("peak memory", _gigabytes(m.get("peak_memory_mb"))),
@@ -120,7 +118,8 @@ def method_table(run: FinishedRun) -> MethodTable:
         for row in found
     ]
     notes = footnotes(found, runs, len(beside) + 1 - len(runs))
-    return MethodTable(_headings(keys), shown, published(own["dataset"], own["split"], own["n_cases"]), notes)
+    seeds = several("seed", sorted(other["seed"] for other in runs if other["base"]) or [own["seed"]])
+    return MethodTable(seeds, _headings(keys), shown, published(own["dataset"], own["split"], own["n_cases"]), notes)
 
 
 def _headings(keys: Sequence[str]) -> list[str]:

@@ -11,8 +11,8 @@ from vlm_tsc.report.table import duration, short
 
 MOST_RUNS = 500  # rows of the list; the means hold all
 _HEADINGS = [
-    *("dataset", "method", "split", "seed", "accuracy", "picture blanked", "training", "peak memory"),
-    *("commit", "run"),
+    *("run", "method", "split", "seed", "accuracy", "blank picture"),
+    *("training", "answering", "peak memory", "commit"),
 ]
 
 
@@ -45,18 +45,17 @@ def run_table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]], int]:
 
 def _cells(run: Run) -> list[str]:
     blank, memory = run.get("accuracy_blank_image"), run.get("peak_memory_mb")
-    seconds = run.get("train_seconds")
+    seconds = [run.get(key) for key in ("train_seconds", "predict_seconds")]
     return [
-        run["dataset"],
+        f"{run['dataset']}/{run['run']}",
         name_of(run),
         run["split"],
         str(run["seed"]),
         f"{run['accuracy']:.3f}",
         "–" if blank is None else f"{blank:.3f}",
-        "–" if seconds is None else duration(seconds),
+        *("–" if value is None else duration(value) for value in seconds),
         "–" if memory is None else f"{memory / 1000:.2f} GB",
         short(run["commit"]),
-        run["run"],
     ]
 
 
