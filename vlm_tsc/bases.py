@@ -28,6 +28,7 @@ LORA_TARGETS: dict[Part, str] = {
 
 # For a checkpoint that we know nothing of: what suits LLaVA-1.5 and its relatives, with adapters of moderate rank.
 GENERIC_DEFAULTS: dict[str, Any] = {
+    "data_repr": "BASELINE",
     "context_length": 2048,
     "round_to": 2,
     "trainable": ["language", "projector"],
@@ -38,6 +39,7 @@ GENERIC_DEFAULTS: dict[str, Any] = {
     "batch_size": 4,
     "augment": 1.0,
     "eval_batch_size": 8,
+    "views": 1,
 }
 
 

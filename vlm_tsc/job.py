@@ -20,7 +20,15 @@ from vlm_tsc.conversation.records import read_records
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_json, write_text
 from vlm_tsc.manifest import begin_stage, check_stage, commit, data_hash, finish_stage, read_manifest
-from vlm_tsc.run import RunFolder, data_settings, peak_memory_mb, presentation_settings, run_folder, training_settings
+from vlm_tsc.run import (
+    RunFolder,
+    data_settings,
+    peak_memory_mb,
+    presentation_settings,
+    run_folder,
+    training_settings,
+    view_settings,
+)
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +124,8 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
     from vlm_tsc.answer.model import be_quiet, choose_precision, device, device_name, use_all_cores
 
     be_quiet()
+    from vlm_tsc.archive.store import read_splits
+    from vlm_tsc.conversation.augmented import more_views
     from vlm_tsc.conversation.processor import checkpoint_folder
     from vlm_tsc.evaluate.evaluation import evaluate_records
     from vlm_tsc.evaluate.metrics import metrics_document, read_metrics
@@ -125,7 +135,8 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
     manifest = read_manifest(run)
     if manifest is None or "training" not in manifest.finished:
         raise InputError("This run has no finished adapter.", where=run.path, fix="run train.py (again) to finish it")
-    expected = data_hash({"training": manifest.finished["training"], "answers": settings.answers})
+    expected = {name: getattr(settings, name) for name in ("answers", "views")}
+    expected = data_hash(expected | {"training": manifest.finished["training"]})
     outputs = [run.predictions, run.metrics]
     if check_stage(run, "evaluation", expected, outputs) == "done":
         return read_metrics(run.metrics)
@@ -137,6 +148,8 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
     base = load_base(settings.base, settings.llava_root)
     precision = choose_precision(settings.precision)
     model, processor, facts = load_finished(run.adapter, checkpoint_folder(base, settings.llava_root), precision)
+    cases = read_splits(run.series).test
+    views = view_settings(settings) | {"seed": seed}
     evaluated = evaluate_records(
         model.to(device()),
         processor,
@@ -145,6 +158,7 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
         answer_map,
         batch_size=settings.eval_batch_size or 8,
         precision=precision,
+        more_views=more_views(cases.X, cases.ids, presentation, processor, **views),
         progress=_shows_progress(),
     )
     counts = {part: sum(by_class.values()) for part, by_class in manifest.counts.items()}
@@ -161,6 +175,7 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
         base=settings.base,
         data_repr=settings.data_repr,
         answers=settings.answers,
+        views=settings.views,
         blank=evaluated.blank,
         train_seconds=facts["seconds"],
         predict_seconds=round(evaluated.seconds, 1),

@@ -34,7 +34,7 @@ def test_it_gives_equal_settings(given, tmp_path):
 
 def test_it_says_only_what_differs(tmp_path):
     run = make_run(tmp_path, seed=3)
-    assert command_of(run) == "python train.py --dataset Waves --lora-r 8 --seed 3"
+    assert command_of(run) == "python train.py --dataset Waves --data-repr BASELINE --lora-r 8 --seed 3"
 
 
 def test_folding_changes_no_word():

@@ -116,8 +116,12 @@ def _cases_note(run: FinishedRun, shown: list[tuple[str, list[Any]]], n_wrong: i
     n_shown = {title: len(cases) for title, cases in shown}
     text = f"{n_shown['Wrong']} of {n_wrong} wrong cases, the most confident first"
     text += f", and {n_shown['Right']} of {len(run.predictions) - n_wrong} right ones, the least confident last."
-    how = "Each is shown with the picture and the prompt that the model received."
-    return f"{text} {how}" if run.presentation else f"{text} A baseline reads the series itself: no picture, no prompt."
+    if run.presentation is None:
+        return f"{text} A baseline reads the series itself: no picture, no prompt."
+    text += " Each is shown with the picture and the prompt that the model received."
+    views = run.metrics.get("views") or 1
+    more = f" Its probabilities are means over {views} views: the one shown, and {views - 1} augmented."
+    return text + more * (views > 1)
 
 
 def runs_page(folders: Sequence[Path]) -> str:

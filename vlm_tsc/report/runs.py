@@ -91,7 +91,7 @@ def rows(runs: Sequence[Run], keys: Sequence[str]) -> list[Row]:
     """
     experiments: dict[str, dict[int, Run]] = {}
     for run in runs:
-        same = [run.get(key) for key in ("classifier", "base", "data_repr", "answers", "settings")]
+        same = [run.get(key) for key in ("classifier", "base", "data_repr", "answers", "views", "settings")]
         experiments.setdefault(json.dumps(same, sort_keys=True, default=str), {})[run["seed"]] = run
     found = [_row(list(group.values()), keys) for group in experiments.values()]
     return sorted(_distinct(found), key=lambda row: (not row.is_vlm, -(row.figures["accuracy"] or 0)))

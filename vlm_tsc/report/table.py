@@ -133,10 +133,10 @@ def rounded(row: Row) -> float:
 
 
 def duration(seconds: float) -> str:
-    """Up to three figures: 0.4 s, 52 s, 3.5 min, 1.2 h."""
-    if seconds < 99.5:
+    """Up to three figures: 0.4 s, 152 s, 24 min, 1.2 h."""
+    if seconds < 599.5:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"
 
 
 def cut(text: str, width: int) -> str:
