@@ -91,7 +91,7 @@ def facts(run: FinishedRun) -> list[tuple[str, str]]:
         ("answering the test cases", _time(m.get("predict_seconds"))),
         ("peak memory", _gigabytes(m.get("peak_memory_mb"))),
         ("device", m.get("device")),
-        ("versions", ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers") if name in versions)),
+        *((name, versions.get(name)) for name in ("torch", "transformers") if m["base"]),
     ]
     return [(name, str(value)) for name, value in values if value not in (None, "")]
 
@@ -118,6 +118,7 @@ def method_table(run: FinishedRun) -> MethodTable:
         for row in found
     ]
     notes = footnotes(found, runs, len(beside) + 1 - len(runs))
+    notes = [note for note in notes if not note.endswith(tuple(own["warnings"]))]  # those stand at the top of the page
     seeds = several("seed", sorted(other["seed"] for other in runs if other["base"]) or [own["seed"]])
     return MethodTable(seeds, _headings(keys), shown, published(own["dataset"], own["split"], own["n_cases"]), notes)
 
