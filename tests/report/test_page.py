@@ -253,6 +253,12 @@ BREAKS = {
         "python train.py --dataset Waves",
     ),
     "broken metrics": (lambda run: write(run, "metrics.json", "{"), "metrics.json"),
+    "incomplete metrics": (
+        lambda run: write_json(
+            run.metrics, {key: value for key, value in json.loads(run.metrics.read_text()).items() if key != "ece"}
+        ),
+        "no ece",
+    ),
     "broken predictions": (lambda run: write(run, "predictions.jsonl", "{}\n"), "line 1"),
     "broken log": (lambda run: write(run, "adapter/log.jsonl", '{"step": 1}\nx\n'), "log.jsonl, line 2"),
     "no log": (lambda run: remove(run, "adapter/log.jsonl"), "log.jsonl"),

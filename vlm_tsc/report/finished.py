@@ -15,6 +15,8 @@ from vlm_tsc.report.command import baseline_config, command_of
 from vlm_tsc.report.runs import read_run
 from vlm_tsc.run import RunFolder
 
+_SHOWN = ("confusion_matrix", "prediction_histogram", "ece", "warnings")  # beside what no accuracy may lack
+
 
 @dataclass(frozen=True)
 class FinishedRun:
@@ -60,7 +62,7 @@ def read_finished(path: Path | str) -> FinishedRun:
     """
     folder = RunFolder(Path(path))
     check_finished(folder)
-    metrics, predictions = read_run(folder.path), read_predictions(folder.predictions)
+    metrics, predictions = _read_metrics(folder), read_predictions(folder.predictions)
     manifest = read_manifest(folder) or Manifest()
     described = manifest.details.get("presentation")
     run = FinishedRun(
@@ -89,6 +91,14 @@ def check_finished(run: RunFolder) -> None:
     lacking = run.predictions if not run.predictions.is_file() else run.metrics
     command = f"python eval/score.py {run.path}" if answered and not baseline_config(run) else command_of(run)
     raise InputError("This run is not finished.", where=run.path, got=f"no {lacking.name}", fix=command)
+
+
+def _read_metrics(run: RunFolder) -> dict[str, Any]:
+    metrics = read_run(run.path)
+    lacking = [key for key in _SHOWN if key not in metrics]
+    if lacking:
+        raise InputError("This metrics.json is incomplete.", where=run.metrics, got=f"no {', '.join(lacking)}")
+    return metrics
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:
