@@ -108,7 +108,10 @@ def same(scores: np.ndarray) -> np.ndarray:
 def _p(differences: np.ndarray) -> float:
     """Two-sided; equal figures on every set are no difference at all (there SciPy would divide by zero)."""
     rounded = np.round(differences, 9)  # 0.9 - 0.8 and 0.8 - 0.7 are one difference, and tie
-    return float(wilcoxon(rounded).pvalue) if rounded.any() else 1.0
+    if not rounded.any():
+        return 1.0
+    _, p_value = wilcoxon(rounded)
+    return float(p_value)
 
 
 def cliques(alike: np.ndarray) -> list[tuple[int, int]]:

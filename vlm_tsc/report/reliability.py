@@ -47,24 +47,31 @@ def reliability(run: FinishedRun, n_bins: int = 15) -> Reliability:
     rows = run.predictions
     confidence = np.array([row.probabilities[row.predicted] / sum(row.probabilities.values()) for row in rows])
     correct = np.array([row.predicted == row.true for row in rows])
-    n, mean_confidence, accuracy = calibration_bins(confidence, correct, n_bins)
+    n, mean_confidence, accuracy = (values.tolist() for values in calibration_bins(confidence, correct, n_bins))
     left, right, top, bottom = AREA
     x = linear_axis("probability of the answer", (0, 1), left, right)
     y = linear_axis("share of right answers", (0, 1), bottom, top)
-    strip_height = _STRIP[1] - _STRIP[0]
     bins = [
-        Bin(
-            x=x.at(i / n_bins) + _GAP / 2,
-            width=round((right - left) / n_bins - _GAP, 1),
-            y=y.at(accuracy[i]),
-            point=(x.at(mean_confidence[i]), y.at(accuracy[i])),
-            count_height=round(max(1.0, strip_height * float(n[i] / n.max())), 1),
-            low=i / n_bins,
-            high=(i + 1) / n_bins,
-            n=int(n[i]),
-            accuracy=float(accuracy[i]),
-            confidence=float(mean_confidence[i]),
-        )
-        for i in np.flatnonzero(n)
+        _bin(x, y, (i / n_bins, (i + 1) / n_bins), n[i], n[i] / max(n), mean_confidence[i], accuracy[i])
+        for i in range(n_bins)
+        if n[i]
     ]
     return Reliability(x, y, bins, run.metrics["ece"], _STRIP)
+
+
+def _bin(
+    x: Axis, y: Axis, edges: tuple[float, float], n: int, height: float, confidence: float, accuracy: float
+) -> Bin:
+    """`height`: cases of the bin as a share of the fullest bin's."""
+    return Bin(
+        x=x.at(edges[0]) + _GAP / 2,
+        width=round(x.at(edges[1]) - x.at(edges[0]) - _GAP, 1),
+        y=y.at(accuracy),
+        point=(x.at(confidence), y.at(accuracy)),
+        count_height=round(max(1.0, (_STRIP[1] - _STRIP[0]) * height), 1),
+        low=edges[0],
+        high=edges[1],
+        n=n,
+        accuracy=accuracy,
+        confidence=confidence,
+    )
