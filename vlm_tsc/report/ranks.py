@@ -110,8 +110,7 @@ def _p(differences: np.ndarray) -> float:
     rounded = np.round(differences, 9)  # 0.9 - 0.8 and 0.8 - 0.7 are one difference, and tie
     if not rounded.any():
         return 1.0
-    _, p_value = wilcoxon(rounded)
-    return float(p_value)
+    return float(wilcoxon(rounded).pvalue)  # type: ignore[attr-defined]  # SciPy's result class is made at run time
 
 
 def cliques(alike: np.ndarray) -> list[tuple[int, int]]:
