@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from vlm_tsc.archive import Splits, load
@@ -100,7 +101,7 @@ def finetune(settings: Settings, run: RunFolder, seed: int) -> None:
     if _rank() == 0:
         if not settings.resume:
             shutil.rmtree(run.checkpoints, ignore_errors=True)
-        begin_stage(run, "training", expected, [run.adapter, run.checkpoints, run.predictions, run.metrics])
+        begin_stage(run, "training", expected, [run.adapter, run.checkpoints, run.predictions, run.metrics, run.report])
     splits = read_splits(run.series)
     with tracking(settings.report_to, settings.vlm_root / "runs", run.path):
         finetune_with(
@@ -120,7 +121,7 @@ def finetune(settings: Settings, run: RunFolder, seed: int) -> None:
 
 def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
     """Answer the run's test records and write predictions.jsonl and metrics.json, unless they are there."""
-    from vlm_tsc.answer.model import be_quiet, choose_precision, device, use_all_cores
+    from vlm_tsc.answer.model import be_quiet, choose_precision, device, device_name, use_all_cores
 
     be_quiet()
     from vlm_tsc.archive.store import read_splits
@@ -139,7 +140,7 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
     outputs = [run.predictions, run.metrics]
     if check_stage(run, "evaluation", expected, outputs) == "done":
         return read_metrics(run.metrics)
-    begin_stage(run, "evaluation", expected, outputs)
+    begin_stage(run, "evaluation", expected, [*outputs, run.report])
     use_all_cores()
     presentation = presentation_of(run)
     answer_map = presentation.builder.answer_map
@@ -177,6 +178,7 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
         train_seconds=facts["seconds"],
         predict_seconds=round(evaluated.seconds, 1),
         peak_memory_mb=round(peak_memory_mb(), 1),
+        device=device_name(),
     )
     write_predictions(run.predictions, evaluated.predictions)
     write_json(run.metrics, document)
@@ -202,6 +204,13 @@ def table_text(settings: Settings, runs: Sequence[RunFolder], splits: Splits, no
     own = {run.path.name for run in runs}
     shown = [run for run in found if run["run"] in own] + [run for run in found if run["run"] not in own]
     return table(shown, published(splits.test.name, splits.split, splits.test.n_cases), notes=notes)
+
+
+def write_reports(runs: Sequence[RunFolder]) -> list[Path]:
+    """Write each run's own report.html, after the last run and the baselines: its table holds all of them."""
+    from vlm_tsc.report import write_report
+
+    return [write_report([run.path], run.report) for run in runs]
 
 
 def presentation_of(run: RunFolder) -> Presentation:

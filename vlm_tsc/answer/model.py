@@ -20,6 +20,13 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def device_name() -> str:
+    """The device for people: a GPU by its name, a CPU by the threads that compute on it."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
 def choose_precision(wanted: str) -> torch.dtype:
     """ "auto" is bfloat16 where the hardware multiplies it faster than float32, else float32."""
     if wanted == "auto":
