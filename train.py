@@ -11,7 +11,7 @@ from vlm_tsc.errors import exits_cleanly
 
 @exits_cleanly
 def main(argv: list[str]) -> int:
-    """Series → conversations → adapter → metrics → table, for every seed; finished steps are not done again."""
+    """Series → conversations → adapter → metrics → table, report, for every seed; finished steps are not repeated."""
     settings = settings_from_cli(argv, prog="train.py", description=__doc__ or "")
 
     from vlm_tsc import job  # after the command line is known to be right: torch takes seconds to import
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
     if runs:
         notes = job.baseline_notes(settings, splits)
         job.say("\n" + job.table_text(settings, runs, splits, notes))
-        job.say("\nwritten to\n" + "\n".join(f"  {run.path}" for run in runs))
+        job.say("\nwritten to\n" + "\n".join(f"  {path}" for path in job.write_reports(runs)))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Answer a run's test records with its adapter and write predictions.jsonl and metrics.json."""
+"""Answer a run's test records with its adapter and write predictions.jsonl, metrics.json and report.html."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def main(argv: list[str]) -> int:
     run = RunFolder(folder)
     job.evaluate(settings, run, settings.seed)
     job.say(job.table_text(settings, [run], read_splits(run.series)))
+    job.say(f"\nwritten to\n  {job.write_reports([run])[0]}")
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import subprocess
@@ -14,7 +13,7 @@ import pytest
 import yaml
 
 from vlm_tsc import config
-from vlm_tsc.bases import GENERIC_DEFAULTS, LORA_TARGETS, known_bases, load_base
+from vlm_tsc.bases import GENERIC_DEFAULTS, load_base
 from vlm_tsc.config import (
     GROUPS,
     Settings,
@@ -26,7 +25,6 @@ from vlm_tsc.config import (
 )
 from vlm_tsc.errors import InputError, exits_cleanly
 from vlm_tsc.options import options_of
-from vlm_tsc.resources import find_file, resource_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -398,103 +396,3 @@ def test_a_runs_own_settings_and_options_on_top(tmp_path):
     for words in ([], [str(tmp_path / "nothing")], ["a", "b"], ["--anwers", "score"]):
         with pytest.raises(InputError, match="name one run folder"):
             run_and_settings_from_cli(words, prog="eval/score.py", description="Score.")
-
-
-# --- what is shipped
-
-
-@pytest.mark.parametrize("path", sorted(resource_dir("configs/bases").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_base_loads(path):
-    base = load_base(path.stem)
-    assert base.source == path
-    assert set(base.lora_targets) == {"language", "projector", "vision"}
-    settings = settings_from({"base": path.stem})
-    assert all(getattr(settings, name) is not None for name in ("context_length", "round_to", "trainable", "lora_r"))
-    assert None not in (settings.learning_rate, settings.batch_size, settings.augment, settings.eval_batch_size)
-
-
-def test_the_bundled_base_is_in_the_package():
-    assert load_base("plot-llava-mini").repository == str(ROOT / "vlm_tsc/checkpoints/plot-llava-mini")
-
-
-def test_settings_of_llava_7b():
-    settings = settings_from({"base": "llava-hf/llava-1.5-7b-hf"})
-    assert settings == settings_from({"base": "llava-1.5-7b"}).model_copy(update={"base": settings.base})
-    assert (settings.lora_r, settings.lora_alpha, settings.learning_rate) == (128, 256, 2e-4)
-    assert (settings.projector_learning_rate, settings.num_epochs, settings.context_length) == (2e-5, 2, 2048)
-
-
-def test_shipped_config_works_and_says_only_the_dataset():
-    assert load_settings(resource_dir("configs") / "llava_config.yaml") == settings_from(
-        {"dataset": "ItalyPowerDemand"}
-    )
-
-
-def test_deepspeed_settings_leave_sizes_to_the_trainer():
-    settings = cli("--dataset", "X", "--deepspeed", "configs/deepspeed/zero2.json")
-    assert settings.deepspeed is not None
-    values = json.loads(settings.deepspeed.read_text())
-    assert values["zero_optimization"]["stage"] == 2
-    assert {values[f"train_{name}"] for name in ("batch_size", "micro_batch_size_per_gpu")} == {"auto"}
-
-
-def test_shipped_files_are_found_from_anywhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert cli("configs/llava_config.yaml").dataset == "ItalyPowerDemand"
-    assert find_file("configs/deepspeed/zero2.json") == ROOT / "configs/deepspeed/zero2.json"
-    with pytest.raises(FileNotFoundError):
-        resource_dir("no_such_folder")
-
-
-def test_a_base_of_nobody():
-    with pytest.raises(InputError, match=r"did you mean plot-llava-mini\?"):
-        load_base("plot-lava-mini")
-    assert load_base("someone/some-vlm").repository == "someone/some-vlm"
-    for name in ("/nowhere", "../x/y/z", "a/../b"):
-        with pytest.raises(InputError, match="there is no base"):
-            load_base(name)
-
-
-def test_a_bases_mistake_names_its_line(tmp_path, monkeypatch):
-    written(tmp_path, "repository: a/b\nimage_size: [1]\n", "mine.yaml")
-    monkeypatch.setattr("vlm_tsc.bases.known_bases", lambda: {"mine": tmp_path / "mine.yaml"})
-    with pytest.raises(InputError, match=r"mine\.yaml, line 2 \(image_size"):
-        load_base("mine")
-
-
-def test_known_bases_are_those_in_the_folder():
-    assert set(known_bases()) == {path.stem for path in (ROOT / "configs/bases").iterdir()}
-
-
-# Names of linear layers as `named_modules` of transformers 5.23 gives them: LLaVA and LLaVA-NeXT, Qwen2.5-VL, SmolVLM.
-LAYERS = {
-    "language": [
-        "model.language_model.layers.0.self_attn.q_proj",
-        "model.language_model.layers.11.mlp.down_proj",
-        "model.text_model.layers.0.self_attn.o_proj",
-    ],
-    "projector": [
-        "model.multi_modal_projector.linear_1",
-        "model.visual.merger.mlp.0",
-        "model.connector.modality_projection.proj",
-    ],
-    "vision": [
-        "model.vision_tower.encoder.layers.0.self_attn.out_proj",
-        "model.vision_tower.vision_model.encoder.layers.0.mlp.fc1",
-        "model.visual.blocks.0.attn.qkv",
-        "model.visual.blocks.0.mlp.gate_proj",
-        "model.vision_model.encoder.layers.3.self_attn.k_proj",
-    ],
-    None: [
-        "lm_head",
-        "model.multi_modal_projector.act",
-        "model.vision_tower.head.mlp.fc1",
-        "model.language_model.norm",
-    ],
-}
-
-
-def test_lora_patterns_part_the_layers():
-    for part, names in LAYERS.items():
-        for name in names:
-            assert [key for key, pattern in LORA_TARGETS.items() if re.fullmatch(pattern, name)] == [part] * bool(part)

@@ -44,7 +44,7 @@ def test_the_job_writes_what_it_says_and_does_nothing_twice(tiny_base, tmp_path,
     names = {path.name for path in run.path.iterdir()}
     assert names == {
         *("config.yaml", "manifest.json", "series.npz", "images", "train.json", "test.json"),
-        *("adapter", "predictions.jsonl", "metrics.json"),
+        *("adapter", "predictions.jsonl", "metrics.json", "report.html"),
     }
     metrics = json.loads(run.metrics.read_text())
     assert metrics["n_cases"] == 10 and metrics["split"] and metrics["commit"] and metrics["seed"] == 0

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from vlm_tsc.bases import known_bases, load_base
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```\w*\n(.*?)^```$", README, re.M | re.S)
@@ -75,3 +77,11 @@ def test_every_command_names_options_that_are_there(words, capsys):
     told = re.findall(r"--[\w-]+", capsys.readouterr().out)
     options = [word.replace("_", "-") for word in words if word.startswith("--")]
     assert not set(options) - set(told)
+
+
+def test_the_table_of_bases_is_that_of_their_settings():
+    for name in known_bases():
+        base = load_base(name)
+        assert base.memory_gb is not None
+        sizes = " | ".join(str(base.memory_gb[kind]) for kind in ("bf16", "nf4"))
+        assert name == "plot-llava-mini" or f"| `{name}` | {base.licence} | {base.image_tokens} | {sizes} |" in README

@@ -58,9 +58,9 @@ def test_files_of_the_design():
 
 
 def test_default_name_is_readable():
-    assert name_of() == "plot-llava-mini-baseline-seed0"
+    assert name_of() == "plot-llava-mini-image-only-seed0"
     assert name_of(split="pooled", data_repr="WITH_STATS") == "plot-llava-mini-with-stats-pooled-seed0"
-    assert name_of(split="resample:3") == "plot-llava-mini-baseline-resample-3-seed0"
+    assert name_of(split="resample:3") == "plot-llava-mini-image-only-resample-3-seed0"
     assert name_of(base="llava-1.5-7b") == "llava-1.5-7b-baseline-seed0"
 
 
@@ -87,8 +87,8 @@ def test_a_base_in_a_folder_gives_a_safe_name(tmp_path):
 
 def test_run_folder_paths():
     settings = settings_from({"vlm_root": "/root", "seed": 4})
-    assert run_folder(settings, "GunPoint").path == Path("/root/runs/GunPoint/plot-llava-mini-baseline-seed4")
-    assert run_folder(settings, "GunPoint", seed=2).config.parent.name == "plot-llava-mini-baseline-seed2"
+    assert run_folder(settings, "GunPoint").path == Path("/root/runs/GunPoint/plot-llava-mini-image-only-seed4")
+    assert run_folder(settings, "GunPoint", seed=2).config.parent.name == "plot-llava-mini-image-only-seed2"
     assert run_folder(settings_from({"run_name": "mine"}), "GunPoint").path == Path("runs/GunPoint/mine")
     several = settings_from({"run_name": "mine", "seeds": [0, 1]})
     assert {run_folder(several, "X", seed).path.name for seed in (0, 1)} == {"mine-seed0", "mine-seed1"}

@@ -20,7 +20,8 @@ Part = Literal["language", "projector", "vision"]
 # norms must not match, because PEFT refuses a pattern that finds a layer it cannot adapt.
 LORA_TARGETS: dict[Part, str] = {
     "language": r".*(language_model|text_model)\.layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj",
-    "projector": r".*(multi_modal_projector\.linear_\d+|connector\.modality_projection\.proj|visual\.merger\.mlp\.\d+)",
+    "projector": r".*(multi_modal_projector\.linear_\d+|connector\.modality_projection\.proj"
+    r"|visual\.merger\.mlp\.[02])",
     "vision": r".*(vision_(tower|model)\.encoder\.layers\.\d+\.(self_attn\.(q|k|v|out)_proj|mlp\.fc\d)"
     r"|visual\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(gate|up|down)_proj))",
 }
@@ -28,6 +29,7 @@ LORA_TARGETS: dict[Part, str] = {
 
 # For a checkpoint that we know nothing of: what suits LLaVA-1.5 and its relatives, with adapters of moderate rank.
 GENERIC_DEFAULTS: dict[str, Any] = {
+    "data_repr": "BASELINE",
     "context_length": 2048,
     "round_to": 2,
     "trainable": ["language", "projector"],
@@ -38,6 +40,7 @@ GENERIC_DEFAULTS: dict[str, Any] = {
     "batch_size": 4,
     "augment": 1.0,
     "eval_batch_size": 8,
+    "views": 1,
 }
 
 
@@ -53,6 +56,15 @@ class BaseConfig(BaseModel):
     architecture: str | None = Field(default=None, description="One line for people: parts and sizes.")
     image_size: tuple[int, int] | None = Field(
         default=None, description="Pixels [w, h]; null for the processor's own size."
+    )
+    image_tokens: int | None = Field(
+        default=None, description="Tokens of one picture of that size, marks between and around them included."
+    )
+    parameters: int | None = Field(default=None, description="Number of weights.")
+    memory_gb: dict[Literal["bf16", "nf4"], float] | None = Field(
+        default=None,
+        description="10⁹ bytes of the weights alone: 2 bytes each; in nf4, 4 bits and a 32-bit scale for every 64 in "
+        "the linear layers of language and vision. Activations, adapters and their optimizer come on top.",
     )
     lora_targets: dict[Part, str] = Field(
         default=LORA_TARGETS, description="Part → full-match pattern of its linear layers."
@@ -79,8 +91,9 @@ def load_base(name: str, llava_root: Path | str | None = None, *, where: str = "
     Parameters
     ----------
     name : str
-        A name in `configs/bases/`, the repository id of one of those, any other repository id ("owner/name"), a
-        folder, or the name of a folder inside `llava_root`.
+        A name in `configs/bases/`, the repository id of one of those or its last part, any other repository id
+        ("owner/name"), a folder, or the name of a folder inside `llava_root` or of a repository in the Hugging Face
+        cache. A folder that is named like the repository of a known base gets that one's settings.
     llava_root : path, optional
         Folder of local checkpoints.
     where : str
@@ -94,12 +107,14 @@ def load_base(name: str, llava_root: Path | str | None = None, *, where: str = "
     known = known_bases()
     if name in known:
         return _read_base(known[name])
-    if "/" in name:
-        for path in known.values():
-            if (base := _read_base(path)).repository == name:
-                return base
-    if _is_checkpoint_name(name, llava_root):
-        return BaseConfig(name=Path(os.path.expanduser(name)).resolve().name, repository=name)
+    last = Path(os.path.expanduser(name)).resolve().name
+    alike = [base for base in map(_read_base, known.values()) if Path(base.repository).name == last]
+    for base in alike:
+        if name in (base.repository, last) and not _is_folder(name, llava_root):
+            return base
+    if (repository := _repository(name, llava_root)) is not None:
+        own: dict[str, Any] = {"name": last, "repository": repository}
+        return alike[0].model_copy(update=own | {"revision": None}) if alike else BaseConfig(**own)
     raise InputError(
         f"there is no base {name}",
         where=where,
@@ -109,13 +124,27 @@ def load_base(name: str, llava_root: Path | str | None = None, *, where: str = "
     )
 
 
-def _is_checkpoint_name(name: str, llava_root: Path | str | None) -> bool:
-    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name) or os.path.isdir(os.path.expanduser(name)):
+def _repository(name: str, llava_root: Path | str | None) -> str | None:
+    """Where the base `name` lies, as `BaseConfig.repository` says it: a folder or a repository id; None if nowhere."""
+    if _is_folder(name, llava_root) or re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name):
+        return name
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        return None
+    cached = [path.name.split("--") for path in _hub_cache().glob(f"models--*--{name}")]
+    return f"{cached[0][1]}/{name}" if len(cached) == 1 else None
+
+
+def _is_folder(name: str, llava_root: Path | str | None) -> bool:
+    if os.path.isdir(os.path.expanduser(name)):
         return True
     # a bare name only: `llava_root / "../x"` would leave the folder that the user named
-    if not llava_root or Path(name).name != name:
-        return False
-    return (Path(os.path.expanduser(llava_root)) / name).is_dir()
+    return bool(llava_root) and Path(name).name == name and (Path(os.path.expanduser(llava_root)) / name).is_dir()
+
+
+def _hub_cache() -> Path:
+    """The Hugging Face cache, by the variables that its own library reads; importing that takes too long for --help."""
+    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
+    return Path(os.path.expanduser(os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")))
 
 
 def _did_you_mean(name: str, known: dict[str, Path]) -> str | None:

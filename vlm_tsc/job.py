@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from vlm_tsc.archive import Splits, load
@@ -19,7 +20,15 @@ from vlm_tsc.conversation.records import read_records
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_json, write_text
 from vlm_tsc.manifest import begin_stage, check_stage, commit, data_hash, finish_stage, read_manifest
-from vlm_tsc.run import RunFolder, data_settings, peak_memory_mb, presentation_settings, run_folder, training_settings
+from vlm_tsc.run import (
+    RunFolder,
+    data_settings,
+    peak_memory_mb,
+    presentation_settings,
+    run_folder,
+    training_settings,
+    view_settings,
+)
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +101,7 @@ def finetune(settings: Settings, run: RunFolder, seed: int) -> None:
     if _rank() == 0:
         if not settings.resume:
             shutil.rmtree(run.checkpoints, ignore_errors=True)
-        begin_stage(run, "training", expected, [run.adapter, run.checkpoints, run.predictions, run.metrics])
+        begin_stage(run, "training", expected, [run.adapter, run.checkpoints, run.predictions, run.metrics, run.report])
     splits = read_splits(run.series)
     with tracking(settings.report_to, settings.vlm_root / "runs", run.path):
         finetune_with(
@@ -112,9 +121,11 @@ def finetune(settings: Settings, run: RunFolder, seed: int) -> None:
 
 def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
     """Answer the run's test records and write predictions.jsonl and metrics.json, unless they are there."""
-    from vlm_tsc.answer.model import be_quiet, choose_precision, device, use_all_cores
+    from vlm_tsc.answer.model import be_quiet, choose_precision, device, device_name, use_all_cores
 
     be_quiet()
+    from vlm_tsc.archive.store import read_splits
+    from vlm_tsc.conversation.augmented import more_views
     from vlm_tsc.conversation.processor import checkpoint_folder
     from vlm_tsc.evaluate.evaluation import evaluate_records
     from vlm_tsc.evaluate.metrics import metrics_document, read_metrics
@@ -124,11 +135,12 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
     manifest = read_manifest(run)
     if manifest is None or "training" not in manifest.finished:
         raise InputError("This run has no finished adapter.", where=run.path, fix="run train.py (again) to finish it")
-    expected = data_hash({"training": manifest.finished["training"], "answers": settings.answers})
+    how = {"answers": settings.answers, "views": settings.views}
+    expected = data_hash(how | {"training": manifest.finished["training"]})
     outputs = [run.predictions, run.metrics]
     if check_stage(run, "evaluation", expected, outputs) == "done":
         return read_metrics(run.metrics)
-    begin_stage(run, "evaluation", expected, outputs)
+    begin_stage(run, "evaluation", expected, [*outputs, run.report])
     use_all_cores()
     presentation = presentation_of(run)
     answer_map = presentation.builder.answer_map
@@ -136,6 +148,7 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
     base = load_base(settings.base, settings.llava_root)
     precision = choose_precision(settings.precision)
     model, processor, facts = load_finished(run.adapter, checkpoint_folder(base, settings.llava_root), precision)
+    cases = read_splits(run.series).test
     evaluated = evaluate_records(
         model.to(device()),
         processor,
@@ -144,6 +157,7 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
         answer_map,
         batch_size=settings.eval_batch_size or 8,
         precision=precision,
+        more_views=more_views(cases.X, cases.ids, presentation, processor, **view_settings(settings, seed)),
         progress=_shows_progress(),
     )
     counts = {part: sum(by_class.values()) for part, by_class in manifest.counts.items()}
@@ -159,11 +173,12 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
         n_validation=counts.get("validation", 0),
         base=settings.base,
         data_repr=settings.data_repr,
-        answers=settings.answers,
+        **how,
         blank=evaluated.blank,
         train_seconds=facts["seconds"],
         predict_seconds=round(evaluated.seconds, 1),
         peak_memory_mb=round(peak_memory_mb(), 1),
+        device=device_name(),
     )
     write_predictions(run.predictions, evaluated.predictions)
     write_json(run.metrics, document)
@@ -189,6 +204,13 @@ def table_text(settings: Settings, runs: Sequence[RunFolder], splits: Splits, no
     own = {run.path.name for run in runs}
     shown = [run for run in found if run["run"] in own] + [run for run in found if run["run"] not in own]
     return table(shown, published(splits.test.name, splits.split, splits.test.n_cases), notes=notes)
+
+
+def write_reports(runs: Sequence[RunFolder]) -> list[Path]:
+    """Write each run's own report.html, after the last run and the baselines: its table holds all of them."""
+    from vlm_tsc.report import write_report
+
+    return [write_report([run.path], run.report) for run in runs]
 
 
 def presentation_of(run: RunFolder) -> Presentation:

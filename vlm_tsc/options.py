@@ -225,6 +225,8 @@ HELP_POSITIONAL = {
     "[CONFIG.yaml]": "gives the same options as `name: value` lines. The command line wins over it; it wins over the "
     "scenario, the base's own settings and the defaults.",
     "RUN": "is a run's folder, such as runs/ItalyPowerDemand/NAME. Its own settings hold where no option is given.",
+    "RUN...": "is the folder of a finished run, or of several: runs/ItalyPowerDemand/NAME, runs/ItalyPowerDemand, "
+    "runs. One run gets a page of its own, several get one that compares them.",
 }
 HELP_END = (
     "In brackets: what holds when the option is not given. In an option's name - and _ are the same, and --no-NAME "

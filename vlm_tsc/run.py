@@ -19,7 +19,8 @@ from vlm_tsc.settings import PLAIN_NAME, is_plain_name
 # put here: two runs too many are better than two in one folder.
 NEUTRAL = (
     *("dataset", "data_dir", "llava_root", "deepspeed", "report_to", "resume", "checkpoint_steps", "seed", "seeds"),
-    *("answers", "eval_batch_size", "baselines", "vlm_root", "run_name", "scenario", "workers", "formats", "debug"),
+    *("answers", "eval_batch_size", "views", "baselines", "vlm_root", "run_name", "scenario", "workers", "formats"),
+    "debug",
 )
 SEEDLESS = frozenset(NEUTRAL) - {"seed"}
 PRESENTATION = (
@@ -113,7 +114,7 @@ def run_folder(settings: Settings, dataset_name: str, seed: int | None = None) -
 def default_run_name(settings: Settings, seed: int) -> str:
     """Base, mode, split unless official, and seed; then six hex digits of the other settings that are not the base's.
 
-    Examples: `plot-llava-mini-baseline-seed0`, `plot-llava-mini-with-stats-pooled-seed1-3f9c02`.
+    Examples: `plot-llava-mini-image-only-seed0`, `plot-llava-mini-with-stats-pooled-seed1-3f9c02`.
     """
     base = re.sub(r"[^\w.-]+", "-", Path(settings.base).name).strip("-.") or "base"
     words = [base[:40], settings.data_repr.lower().replace("_", "-")]
@@ -148,6 +149,17 @@ def data_settings(settings: Settings) -> dict[str, Any]:
 def presentation_settings(settings: Settings) -> dict[str, Any]:
     """The settings that `conversation.prepare.choose_presentation` takes."""
     return {name: getattr(settings, name) for name in PRESENTATION}
+
+
+def view_settings(settings: Settings, seed: int) -> dict[str, Any]:
+    """The settings that `conversation.augmented.more_views` takes: views beyond the first, which is the case itself."""
+    assert settings.views is not None and settings.context_length is not None  # the base's YAML has them
+    return {
+        "n": settings.views - 1,
+        "context_length": settings.context_length,
+        "strength": settings.augment or 0.0,
+        "seed": seed,
+    }
 
 
 def training_settings(settings: Settings) -> dict[str, Any]:

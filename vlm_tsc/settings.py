@@ -124,7 +124,13 @@ class Settings(BaseModel):
     plot_downsampled_graph: bool = _option("picture", False, "Draw the downsampled series.")
 
     data_repr: Annotated[Literal["BASELINE", "WITH_STATS", "IMAGE_ONLY", "TEXT_ONLY"], BeforeValidator(_mode)] = (
-        _option("text", "BASELINE", "Picture and values, these and statistics, or one of both alone.", metavar="MODE")
+        _option(
+            "text",
+            "BASELINE",
+            "Picture and values, these and statistics, or one of both alone.",
+            metavar="MODE",
+            unset=BASE,
+        )
     )
     downsample: int | None = _option(
         "text", None, "Keep one value in N; refused where they do not fit.", unset="the smallest that fits", ge=1
@@ -201,6 +207,9 @@ class Settings(BaseModel):
         "answers", "score", "Score every class's answer, or generate and parse one."
     )
     eval_batch_size: int | None = _option("answers", None, "Cases answered at once.", unset=BASE, ge=1)
+    views: int | None = _option(
+        "answers", None, "Average the scores of N views of a case: as recorded, and N - 1 augmented.", unset=BASE, ge=1
+    )
     baselines: Annotated[tuple[Literal["majority", "1nn-ed", "1nn-dtw"], ...], *Items] = _option(
         "answers",
         ("majority", "1nn-ed", "1nn-dtw"),

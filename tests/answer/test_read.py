@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import make_set
-from vlm_tsc.answer.ask import ask
+from vlm_tsc.answer.ask import ask, ask_views
 from vlm_tsc.answer.batch import answer_trie, encode_prompts
 from vlm_tsc.answer.model import load_model
 from vlm_tsc.answer.read import read_answers
@@ -72,6 +72,17 @@ def test_answers_do_not_depend_on_the_batch(loaded):
     np.testing.assert_allclose(together.probabilities, alone.probabilities, atol=1e-5)
     assert together.generated == alone.generated
     np.testing.assert_allclose(together.probabilities.sum(1), 1, atol=1e-6)
+
+
+def test_views_are_averaged_and_the_first_one_writes(loaded):
+    model, processor = loaded
+    shown, answers = shown_cases(3)
+    blank = [one.blank() for one in shown]
+    alone = [ask(model, processor, view, answers, batch_size=5, generate=True) for view in (shown, blank)]
+    both = ask_views(model, processor, [shown, blank], answers, batch_size=5, generate=True)
+    assert not np.allclose(alone[0].probabilities, alone[1].probabilities)
+    np.testing.assert_allclose(both.probabilities, (alone[0].probabilities + alone[1].probabilities) / 2, atol=1e-9)
+    assert both.generated == alone[0].generated
 
 
 def test_trie_of_answers_that_begin_alike():

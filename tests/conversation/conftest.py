@@ -1,4 +1,7 @@
-"""Small real processors, built in-process: LLaVA-1.5's template and tokenizer conventions, and other families'."""
+"""Small real processors, built in-process: a tiny tokenizer under published templates and under made-up ones.
+
+Replicas of whole published checkpoints are in `tests/replicas.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,14 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import CLIPImageProcessorPil, LlavaProcessor, PreTrainedTokenizerFast
 
+from tests import replicas
+
 _PARTS = (
     "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\n' }}{% endfor %}"
     "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"
 )
 TEMPLATES = {
-    # a space after the answer, no end token, start token added by the tokenizer
-    "llava-1.5": (
-        "{% for message in messages %}{{ message['role'].upper() + ': ' }}" + _PARTS + "{{ content['text'] + ' ' }}"
-        "{% endfor %}{% endfor %}{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
-    ),
+    "llava-1.5": replicas.TEMPLATES["llava-1.5"],
     # the start token written by the template
     "with start": (
         "{{ bos_token }}{% for message in messages %}{{ message['role'].upper() + ': ' }}"
@@ -30,14 +31,7 @@ TEMPLATES = {
         "{% endfor %}{{ '<|im_end|>\n' }}{% endfor %}"
         "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
     ),
-    # generation prompt and conversation differ in white space (as LLaVA-OneVision's)
-    "onevision": (
-        "{% for message in messages %}{{ '<|im_start|>' + message['role'] + ' ' }}"
-        + _PARTS
-        + "{{ '\n' + content['text'] }}"
-        "{% endfor %}{{ '<|im_end|>' }}{% endfor %}"
-        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-    ),
+    "onevision": replicas.TEMPLATES["llava-onevision"],
 }
 
 

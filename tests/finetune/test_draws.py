@@ -7,20 +7,21 @@ from torch.utils.data import DataLoader
 
 from tests.conftest import make_set
 from vlm_tsc.conversation.answers import AnswerMap
+from vlm_tsc.conversation.augmented import Augmented, more_views
 from vlm_tsc.conversation.presentation import Presentation
+from vlm_tsc.conversation.processor import load_processor
 from vlm_tsc.conversation.prompt import PromptBuilder
-from vlm_tsc.finetune.augment import augment, case_rng
 from vlm_tsc.finetune.draws import TrainingDraws
 from vlm_tsc.finetune.steps import choose_steps
+from vlm_tsc.representation.augment import augment, case_rng
 
 PRESENTATION = Presentation(PromptBuilder(AnswerMap(("down", "up")), round_to=1), (32, 32))
 CASES = make_set(6, 0)
 
 
 def draws(strength: float, seed: int = 0, **options) -> TrainingDraws:
-    return TrainingDraws(
-        list(CASES.X), CASES.ids, list(CASES.y), PRESENTATION, n_draws=18, strength=strength, seed=seed, **options
-    )
+    augmented = Augmented(PRESENTATION, strength, seed, **options)
+    return TrainingDraws(list(CASES.X), CASES.ids, list(CASES.y), augmented, n_draws=18, seed=seed)
 
 
 def test_without_augmentation_a_draw_is_the_recorded_view():
@@ -67,3 +68,17 @@ def test_steps():
     assert choose_steps(200, 16, num_epochs=None, **schedule) == 500
     assert choose_steps(7494, 16, num_epochs=None, **schedule) == 1000
     assert choose_steps(23, 16, num_epochs=2, **schedule) == 3
+
+
+def test_views_do_not_depend_on_the_company_and_the_order_of_the_cases(tiny_base):
+    options = {"context_length": 2048, "strength": 1.0, "seed": 0}
+    processor = load_processor(tiny_base)
+    views = more_views(CASES.X, CASES.ids, PRESENTATION, processor, 2, **options)
+    assert len(views) == 2 and all(len(view) == len(CASES.X) for view in views)
+    assert views[0][3].question != views[1][3].question != PRESENTATION.show(CASES.X[3]).question
+    alone = more_views(CASES.X[3:4], CASES.ids[3:4], PRESENTATION, processor, 2, **options)
+    for view, one in zip(views, alone, strict=True):
+        assert view[3].question == one[0].question
+        np.testing.assert_array_equal(view[3].pictures[0], one[0].pictures[0])
+    tight = more_views(CASES.X, CASES.ids, PRESENTATION, processor, 1, **(options | {"context_length": 1}))
+    assert tight[0][3].question == PRESENTATION.show(CASES.X[3]).question

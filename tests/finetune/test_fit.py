@@ -15,6 +15,7 @@ from vlm_tsc.answer.batch import IGNORED, answer_trie, encode_examples
 from vlm_tsc.answer.model import load_model
 from vlm_tsc.bases import LORA_TARGETS
 from vlm_tsc.conversation.answers import AnswerMap
+from vlm_tsc.conversation.augmented import Augmented
 from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.conversation.prompt import PromptBuilder
 from vlm_tsc.errors import InputError
@@ -43,7 +44,6 @@ def fit(base: Path, adapter: Path, steps: int = 4, **changes):
         "projector_learning_rate": None,
         "warmup_ratio": 0.0,
         "gradient_accumulation": 1,
-        "augment": 1.0,
         "label_smoothing": 0.0,
         "precision": torch.float32,
         "seed": 0,
@@ -51,7 +51,8 @@ def fit(base: Path, adapter: Path, steps: int = 4, **changes):
         "progress": False,
     }
     train, validation = changes.pop("train", make_set(12, 0)), changes.pop("validation", None)
-    return fit_adapter(model, processor, train, validation, PRESENTATION, adapter, **(options | changes)), processor
+    augmented = Augmented(changes.pop("presentation", PRESENTATION), changes.pop("augment", 1.0), options["seed"])
+    return fit_adapter(model, processor, train, validation, augmented, adapter, **(options | changes)), processor
 
 
 @pytest.mark.parametrize("with_validation", [False, True])

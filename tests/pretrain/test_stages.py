@@ -10,6 +10,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, CLIPVisionM
 
 from vlm_tsc.answer.batch import IGNORED
 from vlm_tsc.pretrain.base_model import EOS, build_processor, train_tokenizer, vision_config
+from vlm_tsc.pretrain.episode_stage import make_prompts
 from vlm_tsc.pretrain.llava import LlavaPretraining, answers_right, encode, pretrain_llava
 from vlm_tsc.pretrain.loop import STATE_FILE, run_stage
 from vlm_tsc.pretrain.probe import cross_validated_accuracy, patch_features
@@ -196,3 +197,19 @@ def test_a_short_vision_stage_beats_the_untrained_tower(tmp_path):
         for name, tower in (("untrained", untrained), ("trained", trained)):
             scores[name].append(cross_validated_accuracy(patch_features(tower, made.X, None, -1), made.y))
     assert np.mean(scores["trained"]) > np.mean(scores["untrained"]) + 0.02
+
+
+def test_cases_of_an_episode_batch_are_asked_the_same_and_are_pure():
+    seen = set()
+    for step in range(12):
+        options = {"image_size": 16, "n_episodes": 2, "n_cases": 4}
+        shown, episodes, classes = make_prompts(0, step, **options)
+        again, _, _ = make_prompts(0, step, **options)
+        assert [one.question for one in shown] == [one.question for one in again]
+        assert all((a.pictures[0] == b.pictures[0]).all() for a, b in zip(shown, again, strict=True))
+        assert episodes.tolist() == [0] * 4 + [1] * 4 and len(set(classes[:4].tolist())) == 2
+        has_values = "Values" in shown[0].question
+        assert len({one.question.splitlines()[-1] for one in shown}) == 1
+        assert has_values or all(len({one.question for one in part}) == 1 for part in (shown[:4], shown[4:]))
+        seen.add(has_values)
+    assert seen == {True, False}

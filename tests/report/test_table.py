@@ -106,7 +106,9 @@ def test_columns_that_no_row_has_are_left_out_and_missing_figures_are_dashes():
     assert "–" in line_with(table([made_run(0.9), made_run(0.95, "1nn-ed")]), "1NN-ED")
 
 
-@pytest.mark.parametrize(("seconds", "says"), [(0.04, "0.0 s"), (52.4, "52 s"), (210, "3.5 min"), (7200, "2.0 h")])
+@pytest.mark.parametrize(
+    ("seconds", "says"), [(0.04, "0.0 s"), (52.4, "52 s"), (210, "210 s"), (900, "15 min"), (7200, "2.0 h")]
+)
 def test_durations(seconds, says):
     assert table([made_run(0.9, train_seconds=seconds)]).count(says) == 1
 

@@ -78,3 +78,20 @@ def ask(
             generated[i] = tokenizer.decode(ids, skip_special_tokens=True)
     model.train(was_training)
     return Asked(probabilities, generated if generate else None)
+
+
+def ask_views(
+    model: Any, processor: Any, views: Sequence[Sequence[Shown]], answers: Sequence[str], **options: Any
+) -> Asked:
+    """The mean of the probabilities over several views of the same cases; text is generated for the first view alone.
+
+    Parameters
+    ----------
+    views : sequence of sequences of Shown
+        The same cases in the same order, shown differently.
+    options
+        As `ask` takes them.
+    """
+    first = ask(model, processor, views[0], answers, **options)
+    more = [ask(model, processor, view, answers, **{**options, "generate": False}).probabilities for view in views[1:]]
+    return Asked(np.mean([first.probabilities, *more], axis=0), first.generated)

@@ -36,20 +36,27 @@ def encode_examples(processor: Any, shown: Sequence[Shown], answers: Sequence[Se
         shifted left so that every answer ends in the last column.
     """
     inputs = encode_prompts(processor, shown)
+    ids = inputs["input_ids"]
     longest = max(len(answer) for answer in answers)
-    pad = processor.tokenizer.pad_token_id
-    ids, mask = inputs["input_ids"], inputs["attention_mask"]
-    rows, masks = [], []
+    tails = torch.full((len(answers), longest), processor.tokenizer.pad_token_id)
     labels = torch.full((len(answers), longest), IGNORED)
     for row, answer in enumerate(answers):
-        gap = longest - len(answer)
-        tail = torch.tensor(answer)
-        labels[row, gap:] = tail
-        rows.append(torch.cat([torch.full((gap,), pad), ids[row], tail]))
-        masks.append(
-            torch.cat([torch.zeros(gap, dtype=mask.dtype), mask[row], torch.ones(len(answer), dtype=mask.dtype)])
-        )
-    return {**inputs, "input_ids": torch.stack(rows), "attention_mask": torch.stack(masks), "labels": labels}
+        tails[row, longest - len(answer) :] = labels[row, longest - len(answer) :] = torch.tensor(answer)
+    beside = {"input_ids": tails, "attention_mask": (labels != IGNORED).to(inputs["attention_mask"].dtype)}
+    for name, tensor in inputs.items():
+        if getattr(tensor, "shape", None) == ids.shape:  # one entry per token: which are picture, for some families
+            tail = beside.get(name, torch.zeros(labels.shape, dtype=tensor.dtype))
+            inputs[name] = _joined(tensor, tail, labels)
+    return {**inputs, "labels": labels}
+
+
+def _joined(prompts: torch.Tensor, tails: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Prompts with tails behind; the padding that begins a shorter tail is moved to the left of its prompt."""
+    rows = []
+    for prompt, tail, label in zip(prompts, tails, labels, strict=True):
+        gap = int((label == IGNORED).sum())
+        rows.append(torch.cat([tail[:gap], prompt, tail[gap:]]))
+    return torch.stack(rows)
 
 
 def answer_trie(processor: Any, question: str, answers: Sequence[str]) -> AnswerTrie:

@@ -20,6 +20,13 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def device_name() -> str:
+    """The device for people: a GPU by its name, a CPU by the threads that compute on it."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
 def choose_precision(wanted: str) -> torch.dtype:
     """ "auto" is bfloat16 where the hardware multiplies it faster than float32, else float32."""
     if wanted == "auto":
@@ -59,6 +66,12 @@ def load_model(folder: Path | str, precision: torch.dtype = torch.float32) -> tu
             allowed="a checkpoint that transformers' AutoModelForImageTextToText and AutoProcessor open",
         ) from error
     return model.eval(), load_processor(folder)
+
+
+def use_attention_for_training(model: Any) -> None:
+    """On a CPU the eager one: over so few tokens the fused attention's backward pass takes longer than all else."""
+    if device().type == "cpu":
+        model.set_attn_implementation("eager")
 
 
 def use_all_cores() -> None:

@@ -113,7 +113,7 @@ def pooled(n_cases: int) -> Indices:
         )
     rest, test = train_test_split(np.arange(n_cases), test_size=0.2, random_state=42)
     train, validation = train_test_split(rest, test_size=0.25, random_state=21)
-    return Indices(train, validation, test)
+    return Indices(np.asarray(train), np.asarray(validation), np.asarray(test))
 
 
 def holdout(y: np.ndarray, seed: int) -> Indices:

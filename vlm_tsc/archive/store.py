@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ PARTS = ("train", "validation", "test")
 
 def write_splits(path: Path, splits: Splits) -> None:
     """Write all parts into one npz without pickle: values of all cases end to end `(n_channels, total)`, lengths."""
-    arrays = {"name": np.array(splits.train.name), "split": np.array(splits.split)}
+    arrays: dict[str, Any] = {"name": np.array(splits.train.name), "split": np.array(splits.split)}
     arrays["class_names"] = np.array(splits.train.class_names, dtype=str)
     for part in PARTS:
         cases: SeriesSet | None = getattr(splits, part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from vlm_tsc.archive.splits import Splits, official
 from vlm_tsc.bases import load_base
 from vlm_tsc.config import settings_from
 from vlm_tsc.conversation.cards import DatasetCard
-from vlm_tsc.run import presentation_settings
+from vlm_tsc.run import presentation_settings, view_settings
 
 
 class LlavaClassifier(BaseClassifier):
@@ -26,8 +27,8 @@ class LlavaClassifier(BaseClassifier):
     ----------
     base : str
         Name of a base in `configs/bases/`, a repository id, or a checkpoint folder.
-    data_repr : {"BASELINE", "WITH_STATS", "IMAGE_ONLY", "TEXT_ONLY"}
-        What the model is given: picture and values, these and statistics, or one of both alone.
+    data_repr : {"BASELINE", "WITH_STATS", "IMAGE_ONLY", "TEXT_ONLY"}, optional
+        What the model is given: picture and values, these and statistics, or one of both alone; default: the base's.
     task : str, optional
         One sentence about the series, for the question.
     num_epochs : float, optional
@@ -66,7 +67,7 @@ class LlavaClassifier(BaseClassifier):
     def __init__(
         self,
         base: str = "plot-llava-mini",
-        data_repr: str = "BASELINE",
+        data_repr: str | None = None,
         task: str | None = None,
         num_epochs: float | None = None,
         learning_rate: float | None = None,
@@ -115,16 +116,21 @@ class LlavaClassifier(BaseClassifier):
         return Splits(cases.select(parts.train), validation, cases.select(parts.test), "own")
 
     def _predict_proba(self, X: Any) -> np.ndarray:
-        from vlm_tsc.answer.ask import ask
+        from vlm_tsc.answer.ask import ask_views
         from vlm_tsc.answer.model import choose_precision
+        from vlm_tsc.conversation.augmented import more_views
 
         settings = self._resolved()
-        shown = [self.presentation_.show(case) for case in _as_floats(X)]
-        answers = self.presentation_.builder.answer_map.answers
-        precision = choose_precision(settings.precision)
-        batch_size = settings.eval_batch_size or 8
-        return ask(
-            self.model_, self.processor_, shown, answers, batch_size=batch_size, precision=precision
+        cases = _as_floats(X)
+        ids = [f"{zlib.crc32(case.tobytes()):08x}" for case in cases]  # a case is viewed alike in any company
+        more = more_views(cases, ids, self.presentation_, self.processor_, **view_settings(settings, settings.seed))
+        return ask_views(
+            self.model_,
+            self.processor_,
+            [[self.presentation_.show(case) for case in cases], *more],
+            self.presentation_.builder.answer_map.answers,
+            batch_size=settings.eval_batch_size or 8,
+            precision=choose_precision(settings.precision),
         ).probabilities
 
     def _predict(self, X: Any) -> np.ndarray:
@@ -139,7 +145,7 @@ class LlavaClassifier(BaseClassifier):
     def load(cls, folder: Path | str, settings: Mapping[str, Any] | None = None) -> LlavaClassifier:
         """A fitted classifier from an adapter folder, that of a run (`runs/…/adapter`) or one that `save` wrote.
 
-        `settings` are those of this machine: `llava_root`, `precision`, `eval_batch_size`.
+        `settings` are those of this machine: `llava_root`, `precision`, `eval_batch_size`, `views`.
 
         Raises
         ------
@@ -149,7 +155,7 @@ class LlavaClassifier(BaseClassifier):
         from vlm_tsc.finetune.adapter import read_adapter_facts
 
         presentation, facts = read_adapter_facts(Path(folder))
-        made = cls(base=facts["name"], settings=settings)
+        made = cls(base=facts["name"], settings={"augment": facts["augment"], **(settings or {})})
         made.classes_ = np.array(presentation.builder.answer_map.class_names)
         made.n_classes_ = len(made.classes_)
         made._class_dictionary = {label: i for i, label in enumerate(made.classes_)}
@@ -163,7 +169,8 @@ class LlavaClassifier(BaseClassifier):
         return {key: value for key, value in self.__dict__.items() if key not in ("model_", "processor_")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        for name, value in state.items():
+            setattr(self, name, value)
         if getattr(self, "_adapter_files", None):
             self._open_adapter()
 
@@ -182,8 +189,8 @@ class LlavaClassifier(BaseClassifier):
             )
 
     def _resolved(self) -> Any:
-        own = {"base": self.base, "data_repr": self.data_repr, "seed": self.random_state}
-        optional = {name: getattr(self, name) for name in ("num_epochs", "learning_rate", "batch_size")}
+        own = {"base": self.base, "seed": self.random_state}
+        optional = {name: getattr(self, name) for name in ("data_repr", "num_epochs", "learning_rate", "batch_size")}
         given = {name: value for name, value in optional.items() if value is not None}
         return settings_from({**own, **given, **(self.settings or {})})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -11,6 +12,10 @@ from vlm_tsc.bases import BaseConfig
 from vlm_tsc.errors import InputError
 
 log = logging.getLogger(__name__)
+
+# No pickles, and not the same weights in other formats, which some repositories also hold.
+_CHECKPOINT_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+_ANY_SIZE = 336  # pixels of a picture's side where the tower does not mind: LLaVA-1.5's
 
 
 def checkpoint_folder(base: BaseConfig, llava_root: Path | str | None = None) -> Path:
@@ -35,43 +40,57 @@ def checkpoint_folder(base: BaseConfig, llava_root: Path | str | None = None) ->
         raise InputError(
             "There is no checkpoint in this folder.", where=f"--base {base.name}", got=f"no {own}/config.json"
         )
-    return _from_hub(base)
+    return _from_hub(base, llava_root)
 
 
-def _from_hub(base: BaseConfig) -> Path:
+def _from_hub(base: BaseConfig, llava_root: Path | str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    try:
-        return Path(snapshot_download(base.repository, revision=base.revision, local_files_only=True))
-    except (LocalEntryNotFoundError, ValueError):
-        log.info("downloading %s", base.repository)
-    try:
-        return Path(snapshot_download(base.repository, revision=base.revision))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
-        raise InputError(
-            "This base is not on this machine and cannot be downloaded.",
-            where=f"--base {base.name}",
-            got=str(error).split("\n")[0][:200],
-            allowed="a folder; a name in --llava-root; a repository in the Hugging Face cache",
-            fix=f"where there is a network: hf download {base.repository} --local-dir "
-            f"DIR/{Path(base.repository).name}, then --llava-root DIR",
-        ) from None
+    wanted: dict[str, Any] = {"revision": base.revision, "allow_patterns": _CHECKPOINT_FILES}
+    problem = "its copy in the Hugging Face cache is not whole"
+    for local in (True, False):
+        try:
+            folder = Path(snapshot_download(base.repository, local_files_only=local, **wanted))
+            if _is_whole(folder):
+                return folder
+        except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+            problem = str(error).split("\n")[0][:200]
+        if local:
+            log.info("downloading %s", base.repository)
+    root = llava_root or "DIR"
+    fetch = f"hf download {base.repository}" + (f" --revision {base.revision}" if base.revision else "")
+    raise InputError(
+        "This base is not on this machine and cannot be downloaded.",
+        where=f"--base {base.name}",
+        got=problem,
+        allowed="a folder; a name in --llava-root; a repository in the Hugging Face cache",
+        fix=f"where there is a network: {fetch} --local-dir {root}/{Path(base.repository).name}, "
+        f"then here: --llava-root {root}",
+    )
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a checkpoint has all its weights: a cache may hold its configuration alone, or half a download."""
+    index = folder / "model.safetensors.index.json"
+    names = set(json.loads(index.read_text())["weight_map"].values()) if index.exists() else {"model.safetensors"}
+    return all((folder / name).exists() for name in {"config.json", *names})
 
 
 def load_processor(folder: Path | str) -> Any:
     """The checkpoint's processor; prompts are padded on the left, so that answers begin in one column.
+
+    Processors that cut an enlarged picture into tiles are told to leave it whole: a plot is drawn at the tower's size,
+    and its tiles would cost many times the tokens without showing more.
 
     Raises
     ------
     InputError
         When the folder holds no processor with a tokenizer and pictures.
     """
-    from transformers import AutoProcessor
-
     try:
-        processor = AutoProcessor.from_pretrained(folder, backend="pil")
-    except (ValueError, OSError, KeyError) as error:
+        processor = _processor_class(folder).from_pretrained(folder, backend="pil")
+    except (ValueError, OSError, KeyError, ImportError) as error:
         raise InputError(
             "The checkpoint has no processor that can be loaded.", where=folder, got=str(error).split("\n")[0]
         ) from error
@@ -83,7 +102,27 @@ def load_processor(folder: Path | str) -> Any:
             allowed="a checkpoint that transformers' AutoModelForImageTextToText and AutoProcessor open",
         )
     processor.tokenizer.padding_side = "left"
+    pictures = processor.image_processor
+    if getattr(pictures, "do_image_splitting", False):
+        pictures.do_image_splitting = False
+        pictures.size = pictures.max_image_size
     return processor
+
+
+def _processor_class(folder: Path | str) -> Any:
+    """AutoProcessor; of a model that also takes videos, its own processor without the part for them.
+
+    That part needs torchvision, which nothing else here does.
+    """
+    from transformers import AutoConfig, AutoProcessor
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+    whole: Any = PROCESSOR_MAPPING.get(type(AutoConfig.from_pretrained(folder)), None)
+    parts = whole.get_attributes() if whole else []
+    kept = [part for part in parts if "video" not in part]
+    if kept == parts:
+        return AutoProcessor
+    return type(whole.__name__, (whole,), {"get_attributes": classmethod(lambda cls: kept)})
 
 
 def picture_size(base: BaseConfig, processor: Any) -> tuple[int, int]:
@@ -91,6 +130,9 @@ def picture_size(base: BaseConfig, processor: Any) -> tuple[int, int]:
     if base.image_size is not None:
         return base.image_size
     image_processor = processor.image_processor
+    if hasattr(image_processor, "merge_size"):  # takes pictures of any shape: its `size` is a range of areas, not edges
+        unit = image_processor.patch_size * image_processor.merge_size
+        return (_ANY_SIZE // unit * unit,) * 2
     for name in ("crop_size", "size"):
         size = getattr(image_processor, name, None)
         if not size:
@@ -101,4 +143,4 @@ def picture_size(base: BaseConfig, processor: Any) -> tuple[int, int]:
         for side in ("shortest_edge", "longest_edge"):
             if side in size:
                 return int(size[side]), int(size[side])
-    return 336, 336
+    return _ANY_SIZE, _ANY_SIZE

@@ -16,7 +16,7 @@ from vlm_tsc.archive.splits import Splits, official
 from vlm_tsc.bases import load_base
 from vlm_tsc.conversation.cards import load_card
 from vlm_tsc.errors import InputError
-from vlm_tsc.run import presentation_settings
+from vlm_tsc.run import presentation_settings, view_settings
 from vlm_tsc.settings import Settings
 
 
@@ -58,8 +58,9 @@ def cross_validate(settings: Settings, train: SeriesSet, n_folds: int, seed: int
 
 
 def _fold(settings: Settings, cases: SeriesSet, held_out: SeriesSet, seed: int) -> Fold:
-    from vlm_tsc.answer.ask import ask
+    from vlm_tsc.answer.ask import ask_views
     from vlm_tsc.answer.model import choose_precision
+    from vlm_tsc.conversation.augmented import more_views
     from vlm_tsc.conversation.prepare import choose_presentation
     from vlm_tsc.conversation.processor import checkpoint_folder, load_processor
     from vlm_tsc.finetune.session import finetune_with
@@ -77,10 +78,13 @@ def _fold(settings: Settings, cases: SeriesSet, held_out: SeriesSet, seed: int) 
         model, processor = finetune_with(
             settings, base, base_folder, splits, presentation, Path(folder) / "adapter", seed=seed
         )
-    asked = ask(
+    asked = ask_views(
         model,
         processor,
-        [presentation.show(case) for case in held_out.X],
+        [
+            [presentation.show(case) for case in held_out.X],
+            *more_views(held_out.X, held_out.ids, presentation, processor, **view_settings(settings, seed)),
+        ],
         presentation.builder.answer_map.answers,
         batch_size=settings.eval_batch_size or 8,
         precision=choose_precision(settings.precision),

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from vlm_tsc.answer.ask import ask
+from vlm_tsc.answer.ask import ask, ask_views
 from vlm_tsc.conversation.answers import AnswerMap
 from vlm_tsc.conversation.presentation import Shown
 from vlm_tsc.conversation.records import Record, images_of
@@ -51,14 +51,23 @@ def evaluate_records(
     *,
     batch_size: int,
     precision: torch.dtype,
+    more_views: Sequence[Sequence[Shown]] = (),
     progress: bool = True,
 ) -> Evaluated:
-    """Score and generate for every record, then score again with the pictures blanked."""
+    """Score and generate for every record, then score again with the pictures blanked.
+
+    Parameters
+    ----------
+    records, folder
+        Conversations, and where their pictures' paths begin.
+    more_views : sequence of sequences of Shown
+        Other views of the same cases, over which the scores are averaged.
+    """
     started = time.monotonic()
     options = {"batch_size": batch_size, "precision": precision}
-    cases = RecordedCases(records, folder)
-    asked = ask(
-        model, processor, cases, answer_map.answers, generate=True, progress=_label(progress, "test"), **options
+    views = [RecordedCases(records, folder), *more_views]
+    asked = ask_views(
+        model, processor, views, answer_map.answers, generate=True, progress=_label(progress, "test"), **options
     )
     seconds = time.monotonic() - started
     ids = [record["id"] for record in records]

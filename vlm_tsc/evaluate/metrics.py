@@ -136,9 +136,21 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, n_bi
     ----------
     Guo, Pleiss, Sun, Weinberger: On Calibration of Modern Neural Networks, ICML 2017, equation 3.
     """
+    n, mean_confidence, accuracy = calibration_bins(confidence, correct, n_bins)
+    return float(np.sum(n * np.abs(accuracy - mean_confidence)) / len(confidence))
+
+
+def calibration_bins(
+    confidence: np.ndarray, correct: np.ndarray, n_bins: int = 15
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cases, mean confidence and accuracy of each bin of `expected_calibration_error`, all (n_bins,); 0 where empty."""
     bins = np.digitize(confidence, np.linspace(0, 1, n_bins + 1)[1:-1], right=True)
-    gaps = np.bincount(bins, weights=np.asarray(correct, dtype=float) - confidence, minlength=n_bins)
-    return float(np.abs(gaps).sum() / len(confidence))
+    n = np.bincount(bins, minlength=n_bins)
+    mean_confidence, accuracy = (
+        np.bincount(bins, weights=np.asarray(values, dtype=float), minlength=n_bins) / np.maximum(n, 1)
+        for values in (confidence, correct)
+    )
+    return n, mean_confidence, accuracy
 
 
 def _generated_figures(true: np.ndarray, scored: np.ndarray, parsed: np.ndarray, generated: bool) -> dict[str, Any]:
@@ -166,10 +178,12 @@ def metrics_document(
     base: str | None = None,
     data_repr: str | None = None,
     answers: str = "score",
+    views: int | None = None,
     blank: Sequence[Prediction] | None = None,
     train_seconds: float | None = None,
     predict_seconds: float | None = None,
     peak_memory_mb: float | None = None,
+    device: str | None = None,
 ) -> dict[str, Any]:
     """The content of metrics.json: what was run, and every figure of `metrics`.
 
@@ -183,20 +197,22 @@ def metrics_document(
         Without which no accuracy may be reported.
     n_train, n_validation : int
         Cases that were trained on, and cases that were held out of training to choose a checkpoint.
-    base, data_repr : str, optional
+    base, data_repr, views : optional
         Of a vision-language model only.
     blank : sequence of Prediction, optional
         The answers to the same cases with every picture blanked, for `accuracy_blank_image`; the scored answers count
         where nothing was generated for them.
     train_seconds, predict_seconds, peak_memory_mb : float, optional
         Wall time of training and of answering; largest resident memory of the process, in MB of 10^6 bytes.
+    device : str, optional
+        What the model ran on.
     """
     figures = metrics(predictions, class_names, answers)
     document = {key: figures.pop(key) for key in LEAD}
     document["accuracy_blank_image"] = None if blank is None else _accuracy_blank(blank, class_names, answers)
     document |= {"n_cases": figures.pop("n_cases"), "dataset": dataset, "split": split, "seed": seed, "base": base}
     document |= {"classifier": classifier, "train_seconds": train_seconds, "peak_memory_mb": peak_memory_mb}
-    document |= {"commit": commit, "data_repr": data_repr, "answers": answers}
+    document |= {"commit": commit, "data_repr": data_repr, "answers": answers, "views": views, "device": device}
     document |= {"predict_seconds": predict_seconds, "n_train": n_train, "n_validation": n_validation}
     return document | figures
 

@@ -14,6 +14,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
 from vlm_tsc.answer.model import load_model
+from vlm_tsc.bases import Part
 from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.conversation.processor import load_processor
 from vlm_tsc.errors import InputError
@@ -23,7 +24,7 @@ PRESENTATION_FILE = "presentation.json"
 BASE_FILE = "base.json"
 
 
-def projector_names(model: nn.Module, patterns: Mapping[str, str]) -> list[str]:
+def projector_names(model: nn.Module, patterns: Mapping[Part, str]) -> list[str]:
     """Names of the projector's linear layers; refuses a base in which the pattern finds none."""
     found = [name for name, _ in model.named_modules() if re.fullmatch(patterns["projector"], name)]
     if not found:
@@ -38,11 +39,11 @@ def projector_names(model: nn.Module, patterns: Mapping[str, str]) -> list[str]:
 
 def add_lora(
     model: nn.Module,
-    patterns: Mapping[str, str],
-    parts: Sequence[str],
+    patterns: Mapping[Part, str],
+    parts: Sequence[Part],
     *,
     r: int,
-    alpha: float,
+    alpha: int,
     dropout: float,
 ) -> PeftModel:
     """Freeze `model` and make `parts` trainable: LoRA on language and vision, the small projector in full.
@@ -82,7 +83,7 @@ def add_lora(
 _NOTHING = r"(?!)"  # matches no module: only the projector is trained
 
 
-def set_trainable(model: nn.Module, patterns: Mapping[str, str], parts: Sequence[str]) -> nn.Module:
+def set_trainable(model: nn.Module, patterns: Mapping[Part, str], parts: Sequence[Part]) -> nn.Module:
     """`method: full`: every weight of `parts` is trained, all others are frozen."""
     markers = {
         "language": {"language_model", "text_model", "lm_head"},

@@ -6,14 +6,14 @@ resumed run agree on every draw without being told the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from vlm_tsc.conversation.presentation import Presentation, Shown
-from vlm_tsc.finetune.augment import augment, case_rng
+from vlm_tsc.conversation.augmented import Augmented
+from vlm_tsc.conversation.presentation import Shown
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class TrainingDraws(Dataset):
     ----------
     cases, ids, answers : sequences of equal length
         `(n_channels, n_timepoints)` arrays, their ids, and their answer texts.
-    strength : float
-        Of the augmentation; 0 gives exactly what stands on disk.
-    fits : callable, optional
-        Whether a question is within the token budget; a draw whose augmented values are not falls back to the original.
+    augmented : Augmented
+        How a case is shown in an epoch.
+    seed : int
+        Of the order of the cases.
     """
 
     def __init__(
@@ -42,31 +42,21 @@ class TrainingDraws(Dataset):
         cases: Sequence[np.ndarray],
         ids: Sequence[str],
         answers: Sequence[str],
-        presentation: Presentation,
+        augmented: Augmented,
         *,
         n_draws: int,
-        strength: float,
         seed: int,
-        fits: Callable[[str], bool] | None = None,
     ):
         self.cases, self.ids, self.answers = cases, ids, answers
-        self.presentation = presentation
-        self.n_draws, self.strength, self.seed, self.fits = n_draws, strength, seed, fits
+        self.augmented, self.n_draws, self.seed = augmented, n_draws, seed
 
     def __len__(self) -> int:
         return self.n_draws
 
     def __getitem__(self, draw: int) -> Draw:
         epoch, position = divmod(draw, len(self.cases))
-        case_index = int(_order(self.seed, epoch, len(self.cases))[position])
-        case = self.cases[case_index]
-        answer = self.answers[case_index]
-        if self.strength > 0:
-            changed = augment(case, self.strength, case_rng(self.seed, epoch, self.ids[case_index]))
-            shown = self.presentation.show(changed)
-            if self.fits is None or self.fits(shown.question):
-                return Draw(shown, answer)
-        return Draw(self.presentation.show(case), answer)
+        i = int(_order(self.seed, epoch, len(self.cases))[position])
+        return Draw(self.augmented.show(self.cases[i], self.ids[i], epoch), self.answers[i])
 
 
 def _order(seed: int, epoch: int, n_cases: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from transformers.trainer_utils import set_seed
 from vlm_tsc.answer.ask import ask
 from vlm_tsc.answer.batch import answer_trie, encode_examples
 from vlm_tsc.archive.series_set import SeriesSet
+from vlm_tsc.bases import Part
+from vlm_tsc.conversation.augmented import Augmented
 from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.files import full_disk_named
 from vlm_tsc.finetune.adapter import add_lora, name_base, projector_names, set_trainable, write_adapter_facts
@@ -34,13 +36,13 @@ def fit_adapter(
     processor: Any,
     train: SeriesSet,
     validation: SeriesSet | None,
-    presentation: Presentation,
+    augmented: Augmented,
     adapter_folder: Path,
     *,
     base: str,
     base_folder: Path,
-    patterns: Mapping[str, str],
-    parts: Sequence[str],
+    patterns: Mapping[Part, str],
+    parts: Sequence[Part],
     method: str,
     lora: Mapping[str, Any],
     steps: int,
@@ -50,12 +52,10 @@ def fit_adapter(
     projector_learning_rate: float | None,
     warmup_ratio: float,
     gradient_accumulation: int,
-    augment: float,
     label_smoothing: float,
     precision: torch.dtype,
     seed: int,
     checkpoint_steps: int,
-    fits: Callable[[str], bool] | None = None,
     deepspeed: str | None = None,
     report_to: str = "none",
     run_name: str | None = None,
@@ -72,6 +72,7 @@ def fit_adapter(
     The trained model, in evaluation mode.
     """
     set_seed(seed)
+    presentation = augmented.presentation
     projector = projector_names(model, patterns) if "projector" in parts else []
     model = add_lora(model, patterns, parts, **lora) if method == "lora" else set_trainable(model, patterns, parts)
     answers = presentation.builder.answer_map
@@ -81,11 +82,9 @@ def fit_adapter(
         list(train.X),
         train.ids,
         [answers.answer_of(label) for label in train.y],
-        presentation,
+        augmented,
         n_draws=steps * batch_size * gradient_accumulation * _world_size(),
-        strength=augment,
         seed=seed,
-        fits=fits,
     )
     checkpoints = adapter_folder.parent / "checkpoints"
     arguments = TrainingArguments(
@@ -144,7 +143,8 @@ def fit_adapter(
     with full_disk_named(adapter_folder.parent):
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
         if trainer.is_world_process_zero():
-            training = {"method": method, "steps": steps, "seconds": round(time.monotonic() - started, 1)}
+            training = {"method": method, "steps": steps, "augment": augmented.strength}
+            training["seconds"] = round(time.monotonic() - started, 1)
             whole = processor if method == "full" else None
             _finish(trainer, whole, presentation, adapter_folder, base, base_folder, **training)
             shutil.rmtree(checkpoints, ignore_errors=True)

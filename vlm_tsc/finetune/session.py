@@ -6,10 +6,17 @@ import os
 from pathlib import Path
 from typing import Any
 
-from vlm_tsc.answer.model import be_quiet, choose_precision, device, load_model, use_all_cores
+from vlm_tsc.answer.model import (
+    be_quiet,
+    choose_precision,
+    device,
+    load_model,
+    use_all_cores,
+    use_attention_for_training,
+)
 from vlm_tsc.archive.splits import Splits
 from vlm_tsc.bases import BaseConfig
-from vlm_tsc.conversation.budget import TokenCounter
+from vlm_tsc.conversation.augmented import augmented_within
 from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.finetune.fit import fit_adapter
 from vlm_tsc.finetune.steps import choose_steps
@@ -35,7 +42,6 @@ def finetune_with(
     use_all_cores()
     precision = choose_precision(settings.precision)
     model, processor = load_model(base_folder, precision)
-    counter = TokenCounter(processor, presentation.builder, presentation.size)
     assert settings.batch_size is not None and settings.context_length is not None  # the base's YAML has them
     assert settings.trainable is not None and settings.learning_rate is not None
     steps = choose_steps(
@@ -46,18 +52,20 @@ def finetune_with(
         min_steps=base.min_steps,
         max_steps=base.max_steps,
     )
-    limit = settings.context_length
     attention = model.config._attn_implementation
-    if (
-        device().type == "cpu"
-    ):  # the fused attention's backward pass over 65 tokens takes longer than the rest of a step
-        model.set_attn_implementation("eager")
+    use_attention_for_training(model)
     trained = fit_adapter(
         model.to(device()),
         processor,
         splits.train,
         splits.validation,
-        presentation,
+        augmented_within(
+            presentation,
+            processor,
+            settings.context_length,
+            strength=settings.augment or 0.0,
+            seed=seed,
+        ),
         adapter_folder,
         base=settings.base,
         base_folder=base_folder,
@@ -72,12 +80,10 @@ def finetune_with(
         projector_learning_rate=settings.projector_learning_rate,
         warmup_ratio=settings.warmup_ratio,
         gradient_accumulation=settings.gradient_accumulation,
-        augment=settings.augment or 0.0,
         label_smoothing=settings.label_smoothing,
         precision=precision,
         seed=seed,
         checkpoint_steps=settings.checkpoint_steps or max(20, -(-steps // _MOST_CHECKPOINTS)),
-        fits=lambda question: int(counter.count([question])[0]) <= limit,
         deepspeed=str(settings.deepspeed) if settings.deepspeed else None,
         report_to=settings.report_to,
         run_name=run_name,

@@ -57,10 +57,11 @@ def tracking(report_to: str, runs: Path, run: Path) -> Iterator[None]:
 def _cannot_log_in() -> str | None:
     """Why the curves cannot go to a Weights & Biases account now; None when they can. Never asks."""
     import wandb
+    from wandb.errors import Error
 
     try:
         return None if wandb.login(prompt=False) else "not logged in (`wandb login`)"
-    except wandb.errors.Error as error:  # a wrong key, or no network
+    except Error as error:  # a wrong key, or no network
         return str(error)
     finally:
         wandb.teardown()  # it has read the environment, which is about to change

@@ -98,7 +98,8 @@ class AnswerTrainer(Trainer):
         return self.optimizer
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        return SequentialSampler(train_dataset or self.train_dataset)  # the draws are shuffled already
+        draws: Any = train_dataset or self.train_dataset
+        return SequentialSampler(draws)  # they are shuffled already
 
     # The checkpoint's optimizer, schedule and random state without pickle. DeepSpeed keeps its own files.
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
@@ -106,7 +107,8 @@ class AnswerTrainer(Trainer):
             return super()._save_optimizer_and_scheduler(output_dir)
         if self.args.should_save:
             write_bytes(Path(output_dir) / _OPTIMIZER_FILE, save(optimizer_tensors(self.optimizer)))
-            state = {k: v for k, v in self.lr_scheduler.state_dict().items() if k != "lr_lambdas"}
+            schedule: Any = self.lr_scheduler
+            state = {k: v for k, v in schedule.state_dict().items() if k != "lr_lambdas"}
             write_json(Path(output_dir) / _SCHEDULER_FILE, state)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
@@ -114,8 +116,9 @@ class AnswerTrainer(Trainer):
             return super()._load_optimizer_and_scheduler(checkpoint)
         load_optimizer_tensors(self.optimizer, load_file(Path(checkpoint) / _OPTIMIZER_FILE))
         state = json.loads((Path(checkpoint) / _SCHEDULER_FILE).read_text())
-        lambdas = self.lr_scheduler.state_dict()["lr_lambdas"]  # functions: made anew, never stored
-        self.lr_scheduler.load_state_dict({**state, "lr_lambdas": lambdas})
+        schedule: Any = self.lr_scheduler
+        lambdas = schedule.state_dict()["lr_lambdas"]  # functions: made anew, never stored
+        schedule.load_state_dict({**state, "lr_lambdas": lambdas})
         for group, rate in zip(self.optimizer.param_groups, state["_last_lr"], strict=True):
             group["lr"] = rate  # the schedule sets it only after the next step
 

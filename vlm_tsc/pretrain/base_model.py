@@ -7,6 +7,7 @@ template. The folder it is saved to opens with `AutoModelForImageTextToText` and
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
@@ -95,8 +96,8 @@ def vision_config(image_size: int, patch_size: int, width: int, layers: int) -> 
 
 
 def build_model(
-    tokenizer: PreTrainedTokenizerFast,
-    vision: CLIPVisionConfig,
+    tokenizer: Any,
+    vision: Any,
     *,
     width: int,
     layers: int,
@@ -119,7 +120,7 @@ def build_model(
     config = LlavaConfig(
         vision_config=vision,
         text_config=text,
-        image_token_id=tokenizer.convert_tokens_to_ids(IMAGE),
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
         vision_feature_layer=feature_layer,
         vision_feature_select_strategy="default",
         image_seq_length=(vision.image_size // vision.patch_size) ** 2,

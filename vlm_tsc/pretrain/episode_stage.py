@@ -50,7 +50,7 @@ def make_prompts(
 ) -> tuple[list[Shown], torch.Tensor, torch.Tensor]:
     """Cases as fine-tuning shows them, their episodes (n,) and classes (n,); pure in its arguments.
 
-    All cases of a batch are asked the same question, values aside: only the series can tell them apart.
+    All cases of an episode are asked the same question, values aside: only the series can tell them apart.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, step, 2])))
     answers = AnswerMap(tuple(str(label) for label in range(1, rng.integers(3, 13))))
@@ -100,7 +100,7 @@ def run_episode_stage(
         )
         return encode_prompts(processor, shown), episodes, classes, questions(step)
 
-    def loss_of(model: nn.Module, made: tuple[Any, ...]) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss_of(model: Any, made: tuple[Any, ...]) -> tuple[torch.Tensor, dict[str, float]]:
         device = model.llava.device
         inputs, episodes, classes, asked = made
         embeddings = model({key: value.to(device) for key, value in inputs.items()})

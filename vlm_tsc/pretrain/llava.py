@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
 from vlm_tsc.answer.batch import IGNORED, encode_examples
+from vlm_tsc.answer.model import device, use_attention_for_training
 from vlm_tsc.conversation.encoding import answer_tokens, prompt_text
 from vlm_tsc.conversation.records import question_messages
 from vlm_tsc.errors import InputError
@@ -97,10 +98,8 @@ def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int
     )
     model.model.vision_tower.load_state_dict(tower.state_dict())
     centre_projector(model, config)
-    if torch.cuda.is_available():
-        model.to("cuda")
-    else:
-        model.set_attn_implementation("eager")  # see the vision stage
+    nn.Module.to(model, device())
+    use_attention_for_training(model)
     loss_of = _language_loss(processor)
     for name, stage, make in (
         ("captions", config.captions, caption_example),

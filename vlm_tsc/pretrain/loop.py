@@ -99,8 +99,9 @@ def run_stage(
             sums[name] = sums.get(name, 0.0) + value
         now = time.monotonic()
         if (step + 1) % log_every == 0:
-            line = {"step": step + 1, **{name: round(value / log_every, 4) for name, value in sums.items()}}
-            line["plots_per_second"] = round(log_every * plots_per_batch / (now - logged), 1)
+            n = min(log_every, step + 1 - start)  # a resumed stage may have begun since the last line
+            line = {"step": step + 1, **{name: round(value / n, 4) for name, value in sums.items()}}
+            line["plots_per_second"] = round(n * plots_per_batch / (now - logged), 1)
             _log(folder / "log.jsonl", line)
             sums, logged = {}, now
         if now - saved > save_every_seconds or step + 1 == steps:

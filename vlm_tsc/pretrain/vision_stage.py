@@ -13,13 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import CLIPVisionConfig, CLIPVisionModel
+from transformers import CLIPVisionModel
 
+from vlm_tsc.answer.model import device, use_attention_for_training
 from vlm_tsc.pretrain.loop import run_stage
 from vlm_tsc.pretrain.synthetic import episode
 from vlm_tsc.representation.limits import case_limits, train_limits
@@ -38,7 +40,7 @@ class TowerWithHead(nn.Module):
     from the patch features that the projector will get.
     """
 
-    def __init__(self, config: CLIPVisionConfig, embedding_size: int = 128, per_patch: int = 32):
+    def __init__(self, config: Any, embedding_size: int = 128, per_patch: int = 32):
         super().__init__()
         self.tower = CLIPVisionModel(config)
         n_patches = (config.image_size // config.patch_size) ** 2
@@ -137,7 +139,7 @@ def to_pixel_values(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def run_vision_stage(
-    config: CLIPVisionConfig,
+    config: Any,
     folder: Path,
     *,
     seed: int,
@@ -151,16 +153,14 @@ def run_vision_stage(
     """Train (or resume) stage 0 and return the tower, in fp32."""
     torch.manual_seed(seed)
     model = TowerWithHead(config)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device)
-    if device.type == "cpu":  # over 65 tokens the fused attention's backward pass takes longer than all else together
-        model.tower.set_attn_implementation("eager")
+    model.to(device())
+    use_attention_for_training(model.tower)
 
     def batch(step: int) -> tuple[torch.Tensor, ...]:
         return make_batch(seed, step, image_size=config.image_size, n_episodes=n_episodes, n_cases=n_cases)
 
-    def loss_of(model: nn.Module, made: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, dict[str, float]]:
-        pixels, episodes, classes, curves = (part.to(device) for part in made)
+    def loss_of(model: Any, made: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, dict[str, float]]:
+        pixels, episodes, classes, curves = (part.to(device()) for part in made)
         embeddings, read = model(to_pixel_values(pixels))
         loss, figures = contrastive_loss(embeddings, episodes, classes, model.log_scale.exp().clamp(max=50.0))
         unread = curve_loss(read, curves)

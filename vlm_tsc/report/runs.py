@@ -32,6 +32,7 @@ class Row:
     deviation: float | None  # standard deviation (n - 1) of the accuracy; None for a single run
     is_vlm: bool
     folder: str | None
+    folders: tuple[str, ...] = ()  # of every run in it
     warnings: list[str] = field(default_factory=list)
 
 
@@ -55,13 +56,19 @@ def collect(folder: Path | str, split: str) -> list[dict[str, Any]]:
     runs = []
     for path in files:
         try:
-            run = read_metrics(path)
+            run = read_run(path.parent)
         except InputError as error:
             log.warning("left out of the table: %s", error)
             continue
         if run["split"] == split:
-            runs.append(run | {"run": path.parent.name, "settings": _settings(path.with_name("config.yaml"))})
+            runs.append(run)
     return runs
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """One finished run, as `collect` gives it; InputError when its metrics.json is missing or broken."""
+    run = read_metrics(folder / "metrics.json")
+    return run | {"run": folder.resolve().name, "settings": _settings(folder / "config.yaml")}
 
 
 def _settings(path: Path) -> dict[str, Any]:
@@ -85,7 +92,7 @@ def rows(runs: Sequence[Run], keys: Sequence[str]) -> list[Row]:
     """
     experiments: dict[str, dict[int, Run]] = {}
     for run in runs:
-        same = [run.get(key) for key in ("classifier", "base", "data_repr", "answers", "settings")]
+        same = [run.get(key) for key in ("classifier", "base", "data_repr", "answers", "views", "settings")]
         experiments.setdefault(json.dumps(same, sort_keys=True, default=str), {})[run["seed"]] = run
     found = [_row(list(group.values()), keys) for group in experiments.values()]
     return sorted(_distinct(found), key=lambda row: (not row.is_vlm, -(row.figures["accuracy"] or 0)))
@@ -101,6 +108,7 @@ def _row(group: list[Run], keys: Sequence[str]) -> Row:
         deviation=stdev(accuracies) if len(group) > 1 else None,
         is_vlm=bool(base),
         folder=first.get("run"),
+        folders=tuple(run["run"] for run in group if run.get("run")),
         # the majority class always gives one answer: only a trained model is warned about
         warnings=sorted({text for run in group for text in run.get("warnings", ())}) if base else [],
     )

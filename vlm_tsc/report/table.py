@@ -47,7 +47,7 @@ def table(
     comparable = [run for run in runs if all(run[key] == runs[0][key] for key in SAME)]
     found = rows(comparable, tuple(COLUMNS))
     others = published if published and runs[0]["split"] == "official" else {}
-    below = _footnotes(found, comparable, len(runs) - len(comparable))
+    below = footnotes(found, comparable, len(runs) - len(comparable))
     below = [line for text in below for line in textwrap.wrap(text, width, subsequent_indent=GAP)]
     return "\n".join([*_header(comparable, width), *_block(found, others, width), *below, *notes])
 
@@ -62,19 +62,19 @@ def _header(runs: Sequence[Run], width: int) -> list[str]:
         f"{first['split']} split",
         f"{first['n_train']} train{validation} and {first['n_cases']} test cases",
         f"{len(first['class_names'])} classes",
-        *([_several("base", (base_name(run["base"]) for run in models))] if first.get("base") else []),
-        _several("seed", sorted(run["seed"] for run in models)),
-        _several("commit", (_short(run["commit"]) for run in models)),
+        *([several("base", (base_name(run["base"]) for run in models))] if first.get("base") else []),
+        several("seed", sorted(run["seed"] for run in models)),
+        several("commit", (short(run["commit"]) for run in models)),
     ]
     return _filled(facts, width)
 
 
-def _short(commit: str | None) -> str:
+def short(commit: str | None) -> str:
     """Seven digits, and a plus where files differed from the commit."""
     return f"{commit[:7]}{'+' if commit.endswith('+dirty') else ''}" if commit else "unknown"
 
 
-def _several(word: str, values: Iterable[Any]) -> str:
+def several(word: str, values: Iterable[Any]) -> str:
     distinct = list(dict.fromkeys(map(str, values)))
     return f"{word}{'s' if len(distinct) > 1 else ''} {', '.join(distinct)}"
 
@@ -91,8 +91,8 @@ def _filled(facts: list[str], width: int) -> list[str]:
 def _block(found: list[Row], published: Mapping[str, float], width: int) -> list[str]:
     """Heading, rows and published accuracies, aligned."""
     keys = [key for key in COLUMNS if any(row.figures[key] is not None for row in found)]
-    best = max(_rounded(row) for row in found)
-    body = [[row.name, *(_cell(key, row, best) for key in keys)] for row in found]
+    best = max(rounded(row) for row in found)
+    body = [[row.name, *(cell(key, row, best) for key in keys)] for row in found]
     others = [[method, f"{accuracy:.3f}"] for method, accuracy in published.items()]
     heading = [["method" if line else "", *(COLUMNS[key][line] for key in keys)] for line in (0, 1)]
     widths = [max(len(cells[i]) for cells in [*heading, *body]) for i in range(1, len(keys) + 1)]
@@ -109,37 +109,37 @@ def _lines(cells: list[list[str]], widths: list[int]) -> list[str]:
     """Names and accuracies start, all other figures end, at the edge of their column."""
     return [
         GAP.join(
-            _cut(text, size).ljust(size) if i < 2 else text.rjust(size)
+            cut(text, size).ljust(size) if i < 2 else text.rjust(size)
             for i, (text, size) in enumerate(zip(line, widths, strict=False))
         ).rstrip()
         for line in cells
     ]
 
 
-def _cell(key: str, row: Row, best: float) -> str:
+def cell(key: str, row: Row, best: float) -> str:
     value = row.figures[key]
     if value is None:
         return "–"
     if key == "accuracy":
-        star = "*" if _rounded(row) == best else " "
+        star = "*" if rounded(row) == best else " "
         return f"{value:.3f}{star}" + ("" if row.deviation is None else f" ± {row.deviation:.3f}")
     if key == "unparsed_rate":
         return f"{100 * value:.1f} %"
-    return _duration(value) if key == "train_seconds" else f"{value:.3f}"
+    return duration(value) if key == "train_seconds" else f"{value:.3f}"
 
 
-def _rounded(row: Row) -> float:
+def rounded(row: Row) -> float:
     return round(row.figures["accuracy"] or 0.0, 3)  # equal as printed is equally good
 
 
-def _duration(seconds: float) -> str:
-    """Up to three figures: 0.4 s, 52 s, 3.5 min, 1.2 h."""
-    if seconds < 99.5:
+def duration(seconds: float) -> str:
+    """Up to three figures: 0.4 s, 152 s, 24 min, 1.2 h."""
+    if seconds < 599.5:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"
 
 
-def _cut(text: str, width: int) -> str:
+def cut(text: str, width: int) -> str:
     """At most `width` characters; what is too long loses its middle, because names differ at both ends."""
     if len(text) <= width:
         return text
@@ -147,9 +147,10 @@ def _cut(text: str, width: int) -> str:
     return text[: width - 1 - tail] + "…" + text[len(text) - tail :]
 
 
-def _footnotes(found: list[Row], runs: Sequence[Run], n_left_out: int) -> list[str]:
-    several = any(row.deviation is not None for row in found)
-    lines = ["* best measured here" + ("; ± standard deviation over seeds; without it, one seed" if several else "")]
+def footnotes(found: list[Row], runs: Sequence[Run], n_left_out: int) -> list[str]:
+    has_deviation = any(row.deviation is not None for row in found)
+    deviation = "; ± standard deviation over seeds; without it, one seed" if has_deviation else ""
+    lines = [f"* best measured here{deviation}"]
     trained_on = [run["n_train"] for run in runs if run.get("base")]
     if trained_on and any(run["n_train"] > min(trained_on) for run in runs if not run.get("base")):
         lines.append("baselines choose no checkpoint, so they train on the validation cases too")

@@ -1,0 +1,39 @@
+"""Write report.html: the page about one run, or a page that compares several."""
+
+from __future__ import annotations
+
+import sys
+
+from vlm_tsc.errors import InputError, exits_cleanly
+from vlm_tsc.options import Option, help_text, parse, raise_all
+from vlm_tsc.report import write_report
+
+PROG = "eval/report.py"
+RUNS = "folders of a run or of runs, such as runs/GunPoint"
+OPTIONS = {
+    option.name: option
+    for option in (
+        Option("output", "page", "Where to write it.", "FILE", "a path", "report.html beside what it is about", False),
+        Option("debug", "page", "Show the traceback of an error.", "", "", "off", True),
+    )
+}
+
+
+@exits_cleanly
+def main(argv: list[str]) -> int:
+    """python eval/report.py RUN [RUN ...] [--output FILE]"""
+    words = parse(argv, OPTIONS, PROG)
+    if words.help:
+        print(help_text(OPTIONS, PROG, __doc__ or "", "RUN..."))
+        sys.exit(0)
+    problems = list(words.problems)
+    if not words.positional:
+        problems.append(InputError("Name a run.", where=f"{PROG} RUN...", got="nothing", allowed=RUNS))
+    raise_all(problems, f"the settings of {PROG}")
+    output = words.given.get("output")
+    print(f"written to {write_report(words.positional, output.value if output else None)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""Several runs beside each other: methods × datasets, and accuracy against time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+import numpy as np
+from scipy.stats import rankdata
+
+from vlm_tsc.evaluate.published import published
+from vlm_tsc.report.axes import Axis, linear_axis, log_axis
+from vlm_tsc.report.curves import AREA
+from vlm_tsc.report.runs import Row, Run, rows
+from vlm_tsc.report.table import SAME, duration
+
+KEYS = ("accuracy", "train_seconds", "predict_seconds")
+N_LOOKS = 8  # colours and shapes of the scatter plot
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method on one set of test cases.
+
+    `deviation`: over seeds; None for a single run and for what is published. `seconds`: of training and of answering
+    the test cases, because a nearest neighbour does all its work in the second.
+    """
+
+    accuracy: float
+    deviation: float | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Method:
+    """One column of the table, and what sums it up over the sets that it has figures for."""
+
+    name: str
+    is_published: bool
+    mean_accuracy: float
+    mean_rank: float | None  # None unless every set has a figure of it
+    n_sets: int
+
+
+@dataclass(frozen=True)
+class Cases:
+    """One row of the table: a dataset, its split, its test cases. `best`: measured accuracy, to the third decimal."""
+
+    dataset: str
+    split: str
+    n_cases: int
+    entries: dict[str, Entry]
+    best: float
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Method × dataset."""
+
+    methods: list[Method]
+    sets: list[Cases]
+
+    @property
+    def complete(self) -> list[Method]:
+        """The methods with a figure on every set, the best mean rank first."""
+        ranked = [method for method in self.methods if method.mean_rank is not None]
+        return sorted(ranked, key=lambda method: method.mean_rank or 0)
+
+    def scores(self) -> np.ndarray:
+        """Accuracies (n_sets, n_methods) of the `complete` methods, in their order."""
+        return np.array([[cases.entries[method.name].accuracy for method in self.complete] for cases in self.sets])
+
+
+def grid(runs: Sequence[Run]) -> Grid:
+    """Group runs by their test cases and, within these, over seeds; add what is published for the same cases.
+
+    Runs of different splits are never in one row.
+    """
+    groups: dict[tuple[str, str, int], list[Run]] = {}
+    for run in runs:
+        groups.setdefault(tuple(run[key] for key in SAME), []).append(run)
+    found = [(cases, rows(groups[cases], KEYS)) for cases in sorted(groups)]
+    by_kind = sorted((row for _, group in found for row in group), key=lambda row: not row.is_vlm)
+    measured = list(dict.fromkeys(row.name for row in by_kind))
+    sets = [_cases(*cases, group) for cases, group in found]
+    others = dict.fromkeys(name for cases in sets for name in cases.entries if name not in measured)
+    complete = [name for name in (*measured, *others) if all(name in cases.entries for cases in sets)]
+    ranks = _mean_ranks(sets, complete)
+    methods = [_method(name, name in others, sets, ranks.get(name)) for name in (*measured, *others)]
+    return Grid(methods, sets)
+
+
+def _cases(dataset: str, split: str, n_cases: int, group: list[Row]) -> Cases:
+    entries = {row.name: _entry(row) for row in group}
+    best = max(round(entry.accuracy, 3) for entry in entries.values())
+    others = {name: Entry(accuracy, None, None) for name, accuracy in published(dataset, split, n_cases).items()}
+    return Cases(dataset, split, n_cases, {**others, **entries}, best)
+
+
+def _entry(row: Row) -> Entry:
+    training, answering = row.figures["train_seconds"], row.figures["predict_seconds"]
+    seconds = None if training is None else training + (answering or 0.0)
+    return Entry(row.figures["accuracy"] or 0.0, row.deviation, seconds)
+
+
+def _mean_ranks(sets: Sequence[Cases], names: Sequence[str]) -> dict[str, float]:
+    """Mean rank over the sets, 1 for the best; equal accuracies share their ranks."""
+    ranks = [rankdata([-round(cases.entries[name].accuracy, 6) for name in names]) for cases in sets]
+    return dict(zip(names, np.mean(ranks, axis=0).tolist(), strict=True)) if names else {}
+
+
+def _method(name: str, is_published: bool, sets: Sequence[Cases], rank: float | None) -> Method:
+    accuracies = [cases.entries[name].accuracy for cases in sets if name in cases.entries]
+    return Method(name, is_published, mean(accuracies), rank, len(accuracies))
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One method on one set; `look` numbers its colour and shape."""
+
+    x: float
+    y: float
+    look: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Accuracy against seconds. `names`: methods in the order of their looks."""
+
+    x: Axis
+    y: Axis
+    marks: list[Mark]
+    names: list[str]
+
+
+def cost(table: Grid) -> Cost | None:
+    """The scatter plot; None when no run says how long it took."""
+    timed = [
+        (method.name, cases.dataset, entry)
+        for method in table.methods
+        for cases in table.sets
+        if (entry := cases.entries.get(method.name)) and entry.seconds is not None
+    ]
+    if not timed:
+        return None
+    left, right, top, bottom = AREA
+    x = log_axis("training and answering (s)", [entry.seconds or 0 for *_, entry in timed], left, right)
+    y = linear_axis("accuracy", [entry.accuracy for *_, entry in timed], bottom, top)
+    names = list(dict.fromkeys(name for name, *_ in timed))
+    marks = [
+        Mark(x.at(entry.seconds or 0), y.at(entry.accuracy), names.index(name) % N_LOOKS, _says(name, dataset, entry))
+        for name, dataset, entry in timed
+    ]
+    return Cost(x, y, marks, names)
+
+
+def _says(name: str, dataset: str, entry: Entry) -> str:
+    return f"{name} on {dataset}: accuracy {entry.accuracy:.3f}, in {duration(entry.seconds or 0)}"
