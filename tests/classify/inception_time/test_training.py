@@ -74,7 +74,8 @@ def test_a_naive_loop_with_torchs_adam_gives_the_same_weights():
                 torch.nn.functional.cross_entropy(reference(data.values[batch]), data.codes[batch]).backward()
                 optimizer.step()
         for theirs, ours in trained_pairs(reference, network, member):
-            torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
+            # of steps of 1e-3: where a gradient is almost zero, Adam divides rounding by rounding
+            torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-7)
 
 
 def test_every_member_sees_every_case_once_an_epoch_in_an_order_of_its_own():
