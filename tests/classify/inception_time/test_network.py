@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.signal import correlate
 
-from tests.classify.inception_time.reference import Reference, reference_of
+from tests.classify.inception_time.reference import Reference, reference_of, without_start
 from vlm_tsc.classify.inception_time.convolution import FEW_CASES, convolve, grouped
 from vlm_tsc.classify.inception_time.network import InceptionTime
 
@@ -40,12 +40,22 @@ def test_the_papers_network_has_as_many_parameters_as_worked_out_by_hand():
 def test_every_member_equals_a_network_of_torchs_own_layers(n_channels, n_cases):
     network, x = made(n_channels), random(n_cases, 2, n_channels, 17)
     references = [reference_of(network, member) for member in (0, 1)]
-    for mode in (True, False):  # batch statistics, then the running ones that they left
-        network.train(mode)
+    for _ in range(3):  # batch statistics
         logits = network(x)
         assert logits.shape == (n_cases, 2, 3)
         for member, reference in enumerate(references):
-            torch.testing.assert_close(logits[:, member], reference.train(mode)(x[:, member]))
+            torch.testing.assert_close(logits[:, member], reference(x[:, member]))
+    logits = network.eval()(x)  # the running ones that they left
+    for member, reference in enumerate(references):
+        torch.testing.assert_close(logits[:, member], without_start(reference, 3).eval()(x[:, member]))
+
+
+def test_running_statistics_of_equal_batches_are_those_of_the_batch():
+    """However short the training: nothing is left of the 0 and 1 that they begin with."""
+    network, x = made(members=(0,)), random(FEW_CASES, 1, 1, 17)
+    trained = network(x)
+    correction = x.shape[0] * x.shape[3] / (x.shape[0] * x.shape[3] - 1)  # the running variance is the unbiased one
+    torch.testing.assert_close(network.eval()(x), trained, rtol=4 * (correction - 1), atol=4 * (correction - 1))
 
 
 def test_gradients_equal_those_of_the_reference():
