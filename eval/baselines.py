@@ -1,6 +1,7 @@
 """Run one baseline: python eval/baselines.py 1nn-dtw --dataset NAME [--data-dir DIR] [--split SPLIT].
 
-Also: python eval/baselines.py inception-time [train | predict] …, on a dataset or on tables.
+Also: python eval/baselines.py inception-time [train | predict] …, on a dataset or on tables; and
+python eval/baselines.py masked-transformer …, from a pre-trained encoder.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from vlm_tsc.evaluate.baseline import OPTIONS
 from vlm_tsc.report import collect, table
 
 PROG = "eval/baselines.py"
-NAMES = (*BASELINES, "inception-time")
+NAMES = (*BASELINES, "inception-time", "masked-transformer")
 DESCRIPTION = f"Fit a BASELINE ({', '.join(NAMES)}), however long it takes, and show it beside the finished runs."
 GROUPS = ("data", "run")
 
@@ -30,6 +31,8 @@ def main(argv: list[str]) -> int:
     name, words = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else ("BASELINE", argv)
     if name == "inception-time":
         return _inception_time(words)
+    if name == "masked-transformer":
+        return _masked_transformer(words)
     if name not in BASELINES and not {"-h", "--help"} & set(words):  # refused before anything is read
         close = nearest(name, NAMES, n=1)
         fix = f"did you mean {close[0]}?" if close else None
@@ -60,6 +63,31 @@ def _inception_time(words: Sequence[str]) -> int:
     splits, given = _load(settings, options.seed)
     hyperparameters = options.hyperparameters()
     run_inception_time(splits, settings.vlm_root / "runs", hyperparameters, seed=options.seed, given=given)
+    _print_table(settings, splits)
+    return 0
+
+
+def _masked_transformer(words: Sequence[str]) -> int:
+    from vlm_tsc.classify.masked_transformer.options import RunOptions
+
+    description = (
+        "Train the masked transformer, end to end or its last layer alone, from a pre-trained encoder or fresh "
+        "weights; answer the test split, and show it beside the finished runs."
+    )
+    settings, options = settings_and_own_from_cli(
+        words,
+        RunOptions,
+        prog=f"{PROG} masked-transformer",
+        description=description,
+        groups=GROUPS,
+        own_file="conf_file",
+    )
+    splits, given = _load(settings, options.seed)
+    from vlm_tsc.classify.model_folder import use_gpu  # torch takes seconds
+    from vlm_tsc.evaluate.masked import run_with_options
+
+    use_gpu(options.gpu_id)
+    run_with_options(options, splits, settings.vlm_root / "runs", given)
     _print_table(settings, splits)
     return 0
 

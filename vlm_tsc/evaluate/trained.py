@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
+from pydantic import BaseModel
 
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import training_cases
@@ -16,11 +18,83 @@ from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
 from vlm_tsc.evaluate.baseline import STAGE, Answered, baseline_folder, write_run
 from vlm_tsc.evaluate.metrics import read_metrics
 from vlm_tsc.manifest import begin_stage, check_stage, data_hash, finish_stage
+from vlm_tsc.run import RunFolder
 
 if TYPE_CHECKING:
     from vlm_tsc.archive import Splits
 
 NAME = "inception-time"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A classifier as `run_trained` needs it.
+
+    Attributes
+    ----------
+    name : str
+        In metrics.json and tables.
+    run : str
+        Name of the run's folder.
+    parameters : mapping
+        JSON values that, with series and seed, determine the figures.
+    fit_and_answer : callable
+        run folder → probabilities of the test cases; keeps its model in the folder's `model/`.
+    facts : mapping
+        What metrics.json says besides.
+    pictures : sequence of str
+        Files that `fit_and_answer` writes into the run's folder besides the model.
+    validation : SeriesSet, optional
+        Cases that it looks at besides those it trains on.
+    """
+
+    name: str
+    run: str
+    parameters: Mapping[str, Any]
+    fit_and_answer: Callable[[RunFolder], Answered]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    pictures: Sequence[str] = ()
+    validation: SeriesSet | None = None
+
+
+def run_trained(
+    method: Method,
+    splits: Splits,
+    train: SeriesSet,
+    runs: Path | str,
+    *,
+    seed: int = 0,
+    given: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train, answer the test part, and write the files of a run; what was interrupted goes on.
+
+    Parameters
+    ----------
+    train : SeriesSet
+        The cases it trains on; others of `splits` than these and the test cases count as validation.
+    runs : path
+        The folder of all runs.
+    given : mapping, optional
+        How `splits` was loaded, for `config.yaml`.
+
+    Returns
+    -------
+    dict
+        The content of metrics.json; of the finished run in that folder, if that was on the same series.
+    """
+    folder = baseline_folder(method.run, splits, runs)
+    model, pictures = folder.path / "model", [folder.path / name for name in method.pictures]
+    outputs = [folder.predictions, folder.config, folder.metrics, model, *pictures]
+    digest = _digest(method, seed, splits, train)
+    state = check_stage(folder, STAGE, digest, outputs)
+    if state == "done":
+        return read_metrics(folder.metrics)
+    begin_stage(folder, STAGE, digest, outputs)
+    answered = method.fit_and_answer(folder)
+    config = _config(method, seed, splits, given)
+    document = write_run(folder, method.name, splits, train, answered, seed, config, method.facts)
+    finish_stage(folder, STAGE, digest, counts={"train": train.counts, "test": splits.test.counts})
+    return document
 
 
 def run_inception_time(
@@ -31,68 +105,53 @@ def run_inception_time(
     seed: int = 0,
     given: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Train the ensemble, answer the test part, and write the files of a run; what was interrupted goes on.
+    """InceptionTime as a run; see `run_trained`.
 
-    Parameters
-    ----------
-    splits : Splits
-        Validation cases that were carved from train are trained on: the epoch is chosen by the training loss.
-    runs : path
-        The folder of all runs; see `run_name` for this one's name. The model is kept in its `model/`.
-    given : mapping, optional
-        How `splits` was loaded, for `config.yaml`.
-
-    Returns
-    -------
-    dict
-        The content of metrics.json; of the finished run in that folder, if that was on the same series.
+    Validation cases that were carved from train are trained on: the epoch is chosen by the training loss.
     """
     train, test = training_cases(splits), splits.test
-    folder = baseline_folder(run_name(hyperparameters, seed), splits, runs)
-    model_dir = folder.path / "model"
-    outputs = [folder.predictions, folder.config, folder.metrics, model_dir]
-    digest = _digest(hyperparameters, seed, splits.split, train, test)
-    state = check_stage(folder, STAGE, digest, outputs)
-    if state == "done":
-        return read_metrics(folder.metrics)
-    begin_stage(folder, STAGE, digest, outputs)
-    answered = _train_and_answer(train, test, hyperparameters, seed, model_dir)
-    document = write_run(folder, NAME, splits, train, answered, seed, _config(hyperparameters, seed, splits, given))
-    finish_stage(folder, STAGE, digest, counts={"train": train.counts, "test": test.counts})
-    return document
+
+    def fit_and_answer(folder: RunFolder) -> Answered:
+        from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier  # torch and aeon take seconds
+
+        options = {**hyperparameters.model_dump(), "random_state": seed, "model_dir": str(folder.path / "model")}
+        classifier = InceptionTimeClassifier(**options).fit(train.X, train.y)
+        return answer(classifier.ensemble_, test)
+
+    method = Method(NAME, run_name(hyperparameters, seed), hyperparameters.model_dump(), fit_and_answer)
+    return run_trained(method, splits, train, runs, seed=seed, given=given)
 
 
-def run_name(hyperparameters: Hyperparameters, seed: int) -> str:
-    """`inception-time`, and what is not the paper's: `inception-time-epochs100-seed1`."""
-    usual = Hyperparameters()
-    names = [name for name in Hyperparameters.model_fields if getattr(hyperparameters, name) != getattr(usual, name)]
-    words = [f"{name.replace('_', '-')}{getattr(hyperparameters, name):g}" for name in names]
-    return "-".join([NAME, *words, *([f"seed{seed}"] if seed else [])])
-
-
-def _train_and_answer(
-    train: SeriesSet, test: SeriesSet, hyperparameters: Hyperparameters, seed: int, model_dir: Path
-) -> Answered:
-    from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier  # torch and aeon take seconds
-
-    options = {**hyperparameters.model_dump(), "random_state": seed, "model_dir": str(model_dir)}
-    classifier = InceptionTimeClassifier(**options).fit(train.X, train.y)
-    fitted = time.perf_counter()
+def answer(model: Any, test: SeriesSet) -> Answered:
+    """The test cases' probabilities by a model with `classes`, `train_seconds` and `probabilities`."""
+    started = time.perf_counter()
     probabilities = np.zeros((test.n_cases, len(test.class_names)))  # a class that training lacks stays at 0
-    columns = [test.class_names.index(str(label)) for label in classifier.classes_]
-    probabilities[:, columns] = classifier.predict_proba(test.X)
-    return Answered(probabilities, classifier.ensemble_.train_seconds, time.perf_counter() - fitted)
+    columns = [test.class_names.index(str(label)) for label in model.classes]
+    probabilities[:, columns] = model.probabilities([np.asarray(case, dtype=np.float64) for case in test.X])
+    return Answered(probabilities, model.train_seconds, time.perf_counter() - started)
 
 
-def _digest(hyperparameters: Hyperparameters, seed: int, split: str, train: SeriesSet, test: SeriesSet) -> str:
+def run_name(hyperparameters: BaseModel, seed: int, name: str = NAME) -> str:
+    """`inception-time`, and what is not the default: `inception-time-epochs100-seed1`."""
+    usual = type(hyperparameters)()
+    words = []
+    for key in type(hyperparameters).model_fields:
+        value = getattr(hyperparameters, key)
+        if value != getattr(usual, key):
+            words.append(key.replace("_", "-") + ("" if isinstance(value, bool) else f"{value:g}"))
+    return "-".join([name, *words, *([f"seed{seed}"] if seed else [])])
+
+
+def _digest(method: Method, seed: int, splits: Splits, train: SeriesSet) -> str:
     """Hash of everything that determines the figures."""
-    settings = {"classifier": NAME, **hyperparameters.model_dump(), "seed": seed, "split": split}
+    settings = {"classifier": method.name, **method.parameters, "seed": seed, "split": splits.split}
     settings["class_names"] = train.class_names
-    return data_hash(settings, [array for part in (train, test) for array in (*part.X, part.y, np.array(part.ids))])
+    parts = [part for part in (train, method.validation, splits.test) if part is not None]
+    return data_hash(settings, [array for part in parts for array in (*part.X, part.y, np.array(part.ids))])
 
 
-def _config(hyperparameters: Hyperparameters, seed: int, splits: Splits, given: Mapping[str, Any] | None) -> str:
+def _config(method: Method, seed: int, splits: Splits, given: Mapping[str, Any] | None) -> str:
     known = {"dataset": splits.test.name, **(given or {}), "split": splits.split}
     values = {key: str(value) for key, value in known.items() if value is not None}
-    content = {"classifier": NAME, "parameters": hyperparameters.model_dump(), "seed": seed, **values}
+    content = {"classifier": method.name, "parameters": dict(method.parameters), "seed": seed, **values}
     return "# Everything that determines this run.\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
