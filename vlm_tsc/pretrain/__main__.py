@@ -43,6 +43,7 @@ def _add_masked(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     masked.add_argument("--register", action="store_true", help="enter it in MLflow's registry, runs/mlflow.db")
     masked.add_argument("--vlm-root", type=Path, default=Path("."), help="folder that holds runs/ (default: here)")
     masked.add_argument("--work-dir", type=Path, help="checkpoints, log, encoder (default: runs/pretrain/NAME)")
+    masked.add_argument("--out", type=Path, help="write the encoder's folder here too")
     masked.add_argument("--workers", type=int, default=1, help="processes that draw series (default: 1)")
     masked.add_argument("--debug", action="store_true", help="show the traceback of an input error")
 
@@ -63,13 +64,15 @@ def _masked(options: argparse.Namespace) -> int:
     config = read_pretraining(options.conf_file, {name: getattr(options, name) for name in names})
     runs = options.vlm_root / "runs"
     work = options.work_dir or runs / "pretrain" / config.name
-    from vlm_tsc.classify.model_folder import use_gpu  # torch takes seconds
+    from vlm_tsc.classify.model_folder import read_folder, use_gpu, write_folder  # torch takes seconds
     from vlm_tsc.pretrain.masked.run import pretrain_masked, register
 
     use_gpu(options.gpu_id)
     found = pretrain_masked(config, work, data_dir=options.data_dir, workers=options.workers)
     seen = f"{len(found.sets)} sets" if found.sets else "synthetic series"
     print(f"wrote {work / 'encoder'}: {found.label}, pre-trained on {seen}")
+    if options.out:
+        write_folder(options.out, read_folder(work / "encoder"))
     if options.register:
         version = register(found, work, runs)
         print(f"registered: --enc-name {config.name} --enc-ver {version}")

@@ -170,8 +170,9 @@ def test_the_command(folder, tmp_path, capsys):
     (tmp_path / "mine.yaml").write_text("\n".join(lines))
     words = ["masked", "--conf-file", str(tmp_path / "mine.yaml"), "--data-dir", str(folder), "--exclude", "Wide"]
     words += ["--steps", "2", "--workers", "0", "--vlm-root", str(tmp_path), "--name", "mine"]
-    assert main(words) == 0
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
     assert "mine-" in capsys.readouterr().out
     assert read_encoder(tmp_path / "runs/pretrain/mine/encoder").sets == ["Long", "Short"]
+    assert read_encoder(tmp_path / "out").label == read_encoder(tmp_path / "runs/pretrain/mine/encoder").label
     assert main([*words, "--datasets", "Nowhere"]) == 2
     assert "unknown set" in capsys.readouterr().err
