@@ -115,7 +115,8 @@ def run_inception_time(
         from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier  # torch and aeon take seconds
 
         options = {**hyperparameters.model_dump(), "random_state": seed, "model_dir": str(folder.path / "model")}
-        classifier = InceptionTimeClassifier(**options).fit(train.X, train.y)
+        classifier = InceptionTimeClassifier(**options)
+        classifier.fit(train.X, train.y)
         return answer(classifier.ensemble_, test)
 
     method = Method(NAME, run_name(hyperparameters, seed), hyperparameters.model_dump(), fit_and_answer)

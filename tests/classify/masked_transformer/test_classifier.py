@@ -84,7 +84,7 @@ def test_labels_come_back_in_the_type_they_came_in(tmp_path):
 def test_unequal_lengths_and_several_channels(pretrained, encoder):
     train = make_set(12, 0, n_channels=3)
     X = [case[:, : 18 + i] for i, case in enumerate(train.X)]
-    model = small(30, encoder if pretrained else "fresh").fit(X, train.y)
+    model = small(30, encoder if pretrained else "fresh", lr=0.002 if pretrained else 0.01).fit(X, train.y)
     together = model.predict_proba(X)
     assert (model.classes_[together.argmax(1)] == train.y).all()
     np.testing.assert_allclose(together, np.concatenate([model.predict_proba([case]) for case in X]), atol=1e-5)

@@ -13,7 +13,7 @@ from vlm_tsc.classify.masked_transformer.encoder import PatchEncoder
 from vlm_tsc.classify.masked_transformer.network import MaskedTransformer
 from vlm_tsc.classify.masked_transformer.patches import Grid, PatchedCases
 from vlm_tsc.classify.masked_transformer.shape import Shape
-from vlm_tsc.classify.masked_transformer.training import Training, train
+from vlm_tsc.classify.masked_transformer.training import Training, share_of_peak, train
 from vlm_tsc.classify.scaling import Scaling
 from vlm_tsc.errors import InputError
 
@@ -56,6 +56,23 @@ def test_the_head_is_trained_and_the_encoder_only_end_to_end(linear):
     unused = {"encoder.mask_token", "encoder.bert.embeddings.word_embeddings.weight"}
     assert trained == ({"head.weight", "head.bias"} if linear else set(before) - unused)
     assert figures[-1]["train_loss"] < figures[0]["train_loss"]
+
+
+def test_a_pretrained_encoder_waits_for_its_head():
+    run = training(pretrained=True, epochs=10)
+    before = {name: value.clone() for name, value in run.network.named_parameters()}
+    for _ in range(3):
+        run.run_epoch()
+    assert changed(run.network, before) == {"head.weight", "head.bias"}
+    run.run_epoch()
+    assert "encoder.embed.weight" in changed(run.network, before)
+
+
+def test_the_rate_rises_to_its_peak_and_falls_to_nothing():
+    shares = np.array([share_of_peak(done, 0.3) for done in np.linspace(0, 1, 101)])
+    assert (shares[:31] == 0).all() and shares[-1] == pytest.approx(0)
+    assert shares.max() == pytest.approx(1, abs=0.01) and shares.argmax() == 37
+    assert (np.diff(shares[30:38]) > 0).all() and (np.diff(shares[38:]) < 0).all()
 
 
 def test_linear_evaluation_fits_the_features_that_the_encoder_gives_without_dropout():

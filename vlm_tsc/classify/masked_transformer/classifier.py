@@ -30,7 +30,8 @@ class MaskedTransformerClassifier(BaseClassifier):
     width, layers, length, patch : int, optional
         Sizes of fresh weights (default 128, 4, 512, 16). An encoder has its own, and others are refused.
     lr : float, optional
-        Peak learning rate; default 0.0005, with `linear` 0.005.
+        Peak learning rate; default 0.0005, with `linear` 0.005. A pre-trained encoder waits for a third of the steps
+        until its head has learned, and then has 0.0001, a twentieth of the head's.
     batch_size : int
         Cases a step.
     epochs : int, optional
@@ -105,7 +106,7 @@ class MaskedTransformerClassifier(BaseClassifier):
         self.model_ = train_model(
             [cases[i] for i in indices.train],
             codes[indices.train],
-            self.classes_.tolist(),
+            np.asarray(self.classes_).tolist(),
             self._hyperparameters(),
             random_state=self.random_state,
             encoder=None if start else find_encoder(self.encoder),
@@ -164,7 +165,8 @@ class MaskedTransformerClassifier(BaseClassifier):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        for name, value in state.items():
+            setattr(self, name, value)
         if "model_" in state:
             self.model_ = Model.from_files(state["model_"])
 

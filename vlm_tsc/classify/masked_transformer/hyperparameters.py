@@ -15,7 +15,7 @@ MAX_STEPS, MIN_STEPS, PASSES = 6000, 600, 100
 
 
 def _number(default: Any, description: str, unset: str | None = None, **limits: Any) -> Any:
-    extra = {"group": GROUP} | ({"unset": unset} if unset else {})
+    extra: dict[str, Any] = {"group": GROUP} | ({"unset": unset} if unset else {})
     return Field(default, description=description, json_schema_extra=extra, **limits)
 
 
@@ -39,16 +39,17 @@ class Hyperparameters(BaseModel):
     layers: int | None = _size("layers", "Layers of the transformer.", ge=1)
     length: int | None = _size("length", "Points of the longest case, after resampling.", ge=2)
     patch: int | None = _size("patch", "Points of a patch.", ge=1)
-    lr: float | None = _number(None, "Peak learning rate.", "0.0005; linear: 0.005", gt=0)
+    lr: float | None = _number(
+        None, "Peak learning rate.", "0.0005; of a pre-trained encoder 0.0001; linear: 0.005", gt=0
+    )
     batch_size: int = _number(16, "Cases a step.", ge=1)
     epochs: int | None = _number(
         None, "Passes over the training cases.", f"{PASSES}, but {MIN_STEPS} to {MAX_STEPS} steps", ge=1
     )
 
-    @property
-    def rate(self) -> float:
-        """The peak learning rate."""
-        return self.lr or (0.005 if self.linear else 0.0005)
+    def rate(self, pretrained: bool) -> float:
+        """The peak learning rate: of the encoder, or of the last layer if that is all that learns."""
+        return self.lr or (0.005 if self.linear else 0.0001 if pretrained else 0.0005)
 
     def n_epochs(self, n_cases: int) -> int:
         """Passes over so many training cases."""

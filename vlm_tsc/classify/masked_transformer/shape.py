@@ -27,13 +27,13 @@ class Shape(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    n_channels: int = Field(1, ge=1)
-    length: int = Field(512, ge=2)
-    patch: int = Field(16, ge=1)
-    width: int = Field(128, ge=4)
-    layers: int = Field(4, ge=1)
-    heads: int = Field(4, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
+    n_channels: int = Field(default=1, ge=1)
+    length: int = Field(default=512, ge=2)
+    patch: int = Field(default=16, ge=1)
+    width: int = Field(default=128, ge=4)
+    layers: int = Field(default=4, ge=1)
+    heads: int = Field(default=4, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _divides(self) -> Shape:

@@ -17,7 +17,10 @@ from vlm_tsc.classify.masked_transformer.patches import PatchedCases
 from vlm_tsc.errors import InputError
 from vlm_tsc.finetune.state import load_optimizer_tensors, optimizer_tensors
 
-WARM_UP = 0.1  # of all steps
+WARM_UP = 0.1  # of the steps in which a part learns
+# A pre-trained encoder waits for its head, which else would spoil it with the errors of random weights, and then learns
+# more slowly (Kumar et al., arXiv 2202.10054: linear probing, then fine-tuning).
+HEAD_FIRST, HEAD_FACTOR = 0.3, 20
 WEIGHT_DECAY = 0.01
 EVAL_BATCH = 64
 
@@ -27,6 +30,9 @@ class Training:
 
     With validation cases, the weights that count in the end are those of the epoch that answers most of them rightly;
     of equal ones that with the lower loss. Without, those of the last epoch, at the end of the rate's schedule.
+
+    `lr` is the peak rate of the encoder, or of the head if that is all that learns; the head of a `pretrained` encoder
+    has 20 times as much, and begins alone.
     """
 
     def __init__(
@@ -39,15 +45,18 @@ class Training:
         epochs: int,
         linear: bool,
         random_state: int,
+        pretrained: bool = False,
         validation: PatchedCases | None = None,
     ):
         self.network, self.cases, self.validation = network, cases, validation
-        self.lr, self.batch_size, self.epochs, self.random_state = lr, batch_size, epochs, random_state
+        self.batch_size, self.epochs, self.random_state = batch_size, epochs, random_state
         network.encoder.requires_grad_(not linear)
         # a frozen encoder gives the same features in every epoch
         self.fixed = network.features(cases, EVAL_BATCH) if linear else None
-        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=WEIGHT_DECAY)
+        parts = [(network.head, lr * HEAD_FACTOR if pretrained and not linear else lr, 0.0)]
+        parts += [] if linear else [(network.encoder, lr, HEAD_FIRST if pretrained else 0.0)]
+        groups = [{"params": list(part.parameters()), "peak": peak, "begin": begin} for part, peak, begin in parts]
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
         self.best = {name: value.clone() for name, value in network.state_dict().items()}
         self.best_figures = torch.tensor([-1.0, math.inf, 0.0], dtype=torch.float64)  # accuracy, loss, epoch
         self.epoch = 0
@@ -78,8 +87,10 @@ class Training:
     def _step(self, i: int, indices: torch.Tensor) -> torch.Tensor:
         """Step `i` of an epoch; sums of loss and of right answers."""
         assert self.cases.codes is not None
+        per_epoch = -(-len(self.cases) // self.batch_size)
+        done = ((self.epoch - 1) * per_epoch + i + 1) / (self.epochs * per_epoch)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * self._share(i)
+            group["lr"] = group["peak"] * share_of_peak(done, group["begin"])
         codes = self.cases.codes[indices]
         if self.fixed is None:
             logits = self.network(*self.cases.select(indices))
@@ -91,12 +102,6 @@ class Training:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return torch.stack([loss.detach() * len(indices), (logits.argmax(1) == codes).sum()])
-
-    def _share(self, i: int) -> float:
-        """Of the peak rate: a linear warm-up, then half a cosine down to 0."""
-        per_epoch = -(-len(self.cases) // self.batch_size)
-        done = ((self.epoch - 1) * per_epoch + i + 1) / (self.epochs * per_epoch)
-        return done / WARM_UP if done < WARM_UP else 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
 
     def _validated(self) -> dict[str, float]:
         if self.validation is None:
@@ -135,6 +140,14 @@ class Training:
         load_optimizer_tensors(self.optimizer, tensors)
         self.best_figures = tensors["best_figures"]
         self.epoch, self.seconds = int(tensors["epoch"]), float(tensors["seconds"])
+
+
+def share_of_peak(done: float, begin: float) -> float:
+    """Of the peak rate when the share `done` of all steps is done: 0 up to `begin`, a linear rise, half a cosine."""
+    done = (done - begin) / (1 - begin)
+    if done < WARM_UP:
+        return max(0.0, done / WARM_UP)
+    return 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
 
 
 def train(

@@ -29,7 +29,8 @@ class Contrast(nn.Module):
     def loss(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:
         """InfoNCE between the two halves of the batch."""
         vectors = self.project(self.encoder.features(batch["values"], batch["present"])).float()
-        loss, right = info_nce(*vectors.chunk(2), self.temperature)
+        first, second = vectors.chunk(2)
+        loss, right = info_nce(first, second, self.temperature)
         return loss, {"found": right}
 
 
