@@ -171,11 +171,14 @@ def test_the_command(main, slopes_file, encoder, tmp_path, capsys):
     words += ["--vlm-root", str(tmp_path), "--encoder", str(encoder), "--conf-file", str(tmp_path / "mine.yaml")]
     assert main(words) == 2
     assert "--allow-seen" in capsys.readouterr().err
-    assert main([*words, "--epochs", "2", "--allow-seen"]) == 0
+    assert main([*words, "--epochs", "2", "--allow-seen", "--seed", "3"]) == 0
     (run,) = (tmp_path / "runs" / "slopes").iterdir()
-    assert run.name.endswith("-linear-lr0.01-epochs2")
+    assert run.name.endswith("-linear-lr0.01-epochs2-seed3")
     assert len((run / "model" / LOG_FILE).read_text().splitlines()) == 2
     assert "masked transformer" in capsys.readouterr().out
+    again = read_finished(run).command
+    expected = f"--linear --lr 0.01 --epochs 2 --encoder {encoder} --allow-seen --seed 3"
+    assert again.startswith("python eval/baselines.py masked-transformer --dataset") and again.endswith(expected)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,7 @@ def run_with_options(
 ) -> dict[str, Any]:
     """What `python eval/baselines.py masked-transformer` does once the series are loaded."""
     encoder, label = chosen_encoder(options, runs)
+    given = {**(given or {}), "options": options_text(options)}
     document = run_masked_transformer(
         splits,
         runs,
@@ -111,6 +113,21 @@ def run_with_options(
         name = run_name(options.hyperparameters(), options.seed, f"{NAME}-{label}")
         report(Store(runs), baseline_folder(name, splits, runs), document, options)
     return document
+
+
+def options_text(options: RunOptions) -> str:
+    """The options that were given and change the figures, as they are typed, for the report; without the seed, in which
+    runs of one experiment differ."""
+    words = []
+    for name, field in RunOptions.model_fields.items():
+        value = getattr(options, name)
+        if name in ("conf_file", "seed", "gpu_id", "report_to") or value == field.default:
+            continue
+        option = name.replace("_", "-")
+        words += (
+            [f"--{option}" if value else f"--no-{option}"] if isinstance(value, bool) else [f"--{option}", str(value)]
+        )
+    return shlex.join(words)
 
 
 def chosen_encoder(options: RunOptions, runs: Path) -> tuple[Pretrained | None, str]:
