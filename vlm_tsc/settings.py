@@ -155,7 +155,11 @@ class Settings(BaseModel):
         unset="$VLM_TSC_LLAVA_ROOT",
     )
 
-    method: Literal["lora", "full"] = _option("training", "lora", "Train low-rank adapters or all weights.")
+    method: Literal["lora", "dora", "qlora", "qlora8", "full"] = _option(
+        "training",
+        "lora",
+        "Train low-rank adapters (dora: with magnitudes; qlora: on a base in 4 bits; qlora8: in 8), or all weights.",
+    )
     trainable: Annotated[tuple[Part, ...], *Items, Field(min_length=1)] | None = _option(
         "training", None, "Parts that are trained.", unset=BASE
     )
@@ -168,6 +172,9 @@ class Settings(BaseModel):
     )
     batch_size: int | None = _option("training", None, "Cases per step and device.", unset=BASE, ge=1)
     gradient_accumulation: int = _option("training", 1, "Batches per optimiser step.", ge=1)
+    gradient_checkpointing: bool = _option(
+        "training", False, "Compute activations again in the backward pass: less memory, more time."
+    )
     num_epochs: float | None = _option(
         "training", None, "Passes over the training part.", unset="from the number of cases", gt=0
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from vlm_tsc.answer.model import (
     be_quiet,
@@ -18,7 +21,9 @@ from vlm_tsc.archive.splits import Splits
 from vlm_tsc.bases import BaseConfig
 from vlm_tsc.conversation.augmented import augmented_within
 from vlm_tsc.conversation.presentation import Presentation
+from vlm_tsc.errors import InputError
 from vlm_tsc.finetune.fit import fit_adapter
+from vlm_tsc.finetune.parts import quantisation_of
 from vlm_tsc.finetune.steps import choose_steps
 from vlm_tsc.settings import Settings
 
@@ -41,7 +46,17 @@ def finetune_with(
     be_quiet()
     use_all_cores()
     precision = choose_precision(settings.precision)
-    model, processor = load_model(base_folder, precision)
+    stage = zero_stage(settings.deepspeed)
+    quantisation = quantisation_of(settings.method, base.lora_targets)
+    if quantisation is not None and stage == 3:
+        raise InputError(
+            "ZeRO-3 parts every weight among the ranks, and quantised ones cannot be parted.",
+            where="--deepspeed, --method",
+            got=f"{settings.deepspeed}, {settings.method}",
+            fix="--deepspeed configs/deepspeed/zero2.json, or --method lora",
+        )
+    weights = torch.float32 if settings.method == "full" else precision  # trained weights are in float32
+    model, processor = load_model(base_folder, weights, quantisation)
     assert settings.batch_size is not None and settings.context_length is not None  # the base's YAML has them
     assert settings.trainable is not None and settings.learning_rate is not None
     steps = choose_steps(
@@ -54,8 +69,10 @@ def finetune_with(
     )
     attention = model.config._attn_implementation
     use_attention_for_training(model)
+    if stage != 3:  # there, no device need hold all of it
+        model = model.to(device())
     trained = fit_adapter(
-        model.to(device()),
+        model,
         processor,
         splits.train,
         splits.validation,
@@ -84,6 +101,7 @@ def finetune_with(
         precision=precision,
         seed=seed,
         checkpoint_steps=settings.checkpoint_steps or max(20, -(-steps // _MOST_CHECKPOINTS)),
+        gradient_checkpointing=settings.gradient_checkpointing,
         deepspeed=str(settings.deepspeed) if settings.deepspeed else None,
         report_to=settings.report_to,
         run_name=run_name,
@@ -91,3 +109,20 @@ def finetune_with(
     )
     model.set_attn_implementation(attention)  # forward, the fused one is the faster
     return trained, processor
+
+
+def zero_stage(deepspeed: Path | None) -> int:
+    """Stage of ZeRO in DeepSpeed's settings: 1 parts the optimizer's state among the ranks, 2 also gradients, 3 all.
+
+    Raises
+    ------
+    InputError
+        When the file is no JSON.
+    """
+    if deepspeed is None:
+        return 0
+    try:
+        values = json.loads(deepspeed.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError("DeepSpeed's settings are no JSON.", where=f"--deepspeed {deepspeed}", got=error) from None
+    return int(values.get("zero_optimization", {}).get("stage", 0))
