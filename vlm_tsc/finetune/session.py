@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ def finetune_with(
     be_quiet()
     use_all_cores()
     precision = choose_precision(settings.precision)
+    if settings.deepspeed is not None:
+        _one_rank_without_a_launcher()
     stage = zero_stage(settings.deepspeed)
     quantisation = quantisation_of(settings.method, base.lora_targets)
     if quantisation is not None and stage == 3:
@@ -126,3 +129,13 @@ def zero_stage(deepspeed: Path | None) -> int:
     except ValueError as error:
         raise InputError("DeepSpeed's settings are no JSON.", where=f"--deepspeed {deepspeed}", got=error) from None
     return int(values.get("zero_optimization", {}).get("stage", 0))
+
+
+def _one_rank_without_a_launcher() -> None:
+    """DeepSpeed looks for MPI where no launcher has said which rank this is: say that it is the only one."""
+    if "WORLD_SIZE" not in os.environ:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        os.environ.update(alone)
