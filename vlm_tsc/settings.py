@@ -171,6 +171,13 @@ class Settings(BaseModel):
         "training", None, "Peak learning rate of the projector.", unset="the learning rate", gt=0
     )
     batch_size: int | None = _option("training", None, "Cases per step and device.", unset=BASE, ge=1)
+    micro_batch: int | None = _option(
+        "training",
+        None,
+        "Cases of a batch on the device at once: the rest of it is accumulated.",
+        unset="as many as fit a GPU",
+        ge=1,
+    )
     gradient_accumulation: int = _option("training", 1, "Batches per optimiser step.", ge=1)
     gradient_checkpointing: bool = _option(
         "training", False, "Compute activations again in the backward pass: less memory, more time."

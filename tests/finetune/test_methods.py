@@ -118,3 +118,15 @@ def test_zero_3_and_quantised_weights_exclude_each_other(tiny_base, tmp_path, ca
     options = ["--method", "qlora", "--deepspeed", str(tmp_path / "zero3.json")]
     assert train.main([*given, "--base", str(tiny_base), *FAST, *options]) == 2
     assert "zero2.json" in capsys.readouterr().err
+
+
+def test_a_batch_in_parts_teaches_what_it_teaches_whole(tiny_base, tmp_path):
+    weights = []
+    for part in ("4", "2"):
+        folder = tmp_path / part
+        folder.mkdir()
+        given = [*write_sets(folder, make_set(16, 0), make_set(4, 1)), "--base", str(tiny_base), *FAST]
+        assert train.main([*given, "--lora-dropout", "0", "--micro-batch", part]) == 0
+        weights.append(load_file(only_run(folder).adapter / "adapter_model.safetensors"))
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, atol=1e-5, rtol=1e-4)

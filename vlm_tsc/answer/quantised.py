@@ -68,8 +68,7 @@ def bitsandbytes_config(config: Any, quantisation: Quantisation, compute: torch.
             allowed="qlora and qlora8 on Linux, where setup.sh installs it",
             fix="--method lora",
         )
-    with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(config)
+    model = without_memory(config)
     linear = [name for name, layer in model.named_modules() if isinstance(layer, nn.Linear)]
     kept = [name for name in linear if not quantisation.takes(name)]
     if len(kept) == len(linear):
@@ -88,6 +87,12 @@ def bitsandbytes_config(config: Any, quantisation: Quantisation, compute: torch.
         bnb_4bit_compute_dtype=compute,
         llm_int8_skip_modules=kept,
     )
+
+
+def without_memory(config: Any) -> Any:
+    """The model of a configuration with its names and shapes, and no weights."""
+    with torch.device("meta"):
+        return AutoModelForImageTextToText.from_config(config)
 
 
 def quantised_layers(model: nn.Module) -> dict[str, nn.Module]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.errors import InputError
 from vlm_tsc.finetune.fit import fit_adapter
 from vlm_tsc.finetune.parts import quantisation_of
+from vlm_tsc.finetune.plan import choose_micro_batch, one_rank_without_a_launcher, zero_stage
 from vlm_tsc.finetune.steps import choose_steps
 from vlm_tsc.settings import Settings
 
@@ -48,7 +47,7 @@ def finetune_with(
     use_all_cores()
     precision = choose_precision(settings.precision)
     if settings.deepspeed is not None:
-        _one_rank_without_a_launcher()
+        one_rank_without_a_launcher()
     stage = zero_stage(settings.deepspeed)
     quantisation = quantisation_of(settings.method, base.lora_targets)
     if quantisation is not None and stage == 3:
@@ -58,6 +57,7 @@ def finetune_with(
             got=f"{settings.deepspeed}, {settings.method}",
             fix="--deepspeed configs/deepspeed/zero2.json, or --method lora",
         )
+    micro_batch = choose_micro_batch(settings, base, base_folder, splits, presentation)
     weights = torch.float32 if settings.method == "full" else precision  # trained weights are in float32
     model, processor = load_model(base_folder, weights, quantisation)
     assert settings.batch_size is not None and settings.context_length is not None  # the base's YAML has them
@@ -94,12 +94,12 @@ def finetune_with(
         method=settings.method,
         lora={"r": settings.lora_r, "alpha": settings.lora_alpha, "dropout": settings.lora_dropout},
         steps=steps,
-        batch_size=settings.batch_size,
+        batch_size=micro_batch,
         eval_batch_size=settings.eval_batch_size or settings.batch_size,
         learning_rate=settings.learning_rate,
         projector_learning_rate=settings.projector_learning_rate,
         warmup_ratio=settings.warmup_ratio,
-        gradient_accumulation=settings.gradient_accumulation,
+        gradient_accumulation=settings.gradient_accumulation * (settings.batch_size // micro_batch),
         label_smoothing=settings.label_smoothing,
         precision=precision,
         seed=seed,
@@ -112,30 +112,3 @@ def finetune_with(
     )
     model.set_attn_implementation(attention)  # forward, the fused one is the faster
     return trained, processor
-
-
-def zero_stage(deepspeed: Path | None) -> int:
-    """Stage of ZeRO in DeepSpeed's settings: 1 parts the optimizer's state among the ranks, 2 also gradients, 3 all.
-
-    Raises
-    ------
-    InputError
-        When the file is no JSON.
-    """
-    if deepspeed is None:
-        return 0
-    try:
-        values = json.loads(deepspeed.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError("DeepSpeed's settings are no JSON.", where=f"--deepspeed {deepspeed}", got=error) from None
-    return int(values.get("zero_optimization", {}).get("stage", 0))
-
-
-def _one_rank_without_a_launcher() -> None:
-    """DeepSpeed looks for MPI where no launcher has said which rank this is: say that it is the only one."""
-    if "WORLD_SIZE" not in os.environ:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        os.environ.update(alone)
