@@ -118,6 +118,6 @@ def dequantise_into(plain: nn.Module, quantised: nn.Module) -> None:
     from transformers.integrations.bitsandbytes import dequantize_bnb_weight
 
     for name, layer in quantised_layers(quantised).items():
-        weight: Any = plain.get_submodule(name).weight
+        weight: Any = plain.get_submodule(name.removesuffix(".base_layer")).weight  # as PEFT names the adapted ones
         values: Any = dequantize_bnb_weight(layer.weight, getattr(layer, "state", None))  # type: ignore[arg-type]
         weight.data.copy_(values)

@@ -86,7 +86,22 @@ def quantisation_in(facts: dict[str, Any]) -> Quantisation | None:
 
 
 def load_finished(folder: Path, base_folder: Path, precision: torch.dtype) -> tuple[Any, Any, dict[str, Any]]:
-    """Model with its adapter, processor, and the facts of its training, from a finished adapter folder.
+    """As `load_adapter`; merged where that loses nothing, which spares two products in every layer.
+
+    Raises
+    ------
+    InputError
+        When the folder is no finished adapter, or was trained on another base.
+    """
+    model, processor, facts = load_adapter(folder, base_folder, precision)
+    whole = isinstance(model, PeftModel) and quantisation_in(facts) is None
+    if whole and next(model.parameters()).dtype == torch.float32:  # coarser weights would be rounded by it
+        model = model.merge_and_unload()
+    return model.eval(), processor, facts
+
+
+def load_adapter(folder: Path, base_folder: Path, precision: torch.dtype) -> tuple[Any, Any, dict[str, Any]]:
+    """Model with its adapter beside its weights, processor, and the facts of its training; of `method: full` the model.
 
     Raises
     ------
@@ -106,10 +121,5 @@ def load_finished(folder: Path, base_folder: Path, precision: torch.dtype) -> tu
     if facts["method"] == "full":  # the folder is a checkpoint of its own
         model, _ = load_model(folder, precision)
         return model, load_processor(base_folder), facts
-    quantisation = quantisation_in(facts)
-    model, processor = load_model(base_folder, precision, quantisation)
-    model = PeftModel.from_pretrained(model, folder)
-    exact = quantisation is None and next(model.parameters()).dtype == torch.float32
-    if exact:  # coarser weights would be rounded by it
-        model = model.merge_and_unload()  # spares two products in every layer
-    return model.eval(), processor, facts
+    model, processor = load_model(base_folder, precision, quantisation_in(facts))
+    return PeftModel.from_pretrained(model, folder).eval(), processor, facts
