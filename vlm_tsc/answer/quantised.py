@@ -97,7 +97,7 @@ def without_memory(config: Any) -> Any:
 
 def quantised_layers(model: nn.Module) -> dict[str, nn.Module]:
     """Full name → layer, for every layer that bitsandbytes quantised."""
-    from bitsandbytes.nn import Linear4bit, Linear8bitLt
+    from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
 
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, Linear4bit | Linear8bitLt)}
 

@@ -91,9 +91,12 @@ def sizes_of(config: Any, patterns: Mapping[Part, str]) -> Sizes:
     from vlm_tsc.finetune.parts import set_trainable
 
     model = without_memory(config)
-    layers = {
+    layers: dict[Part, list[Any]] = {
         part: [layer for name, layer in model.named_modules() if re.fullmatch(pattern, name)]
         for part, pattern in patterns.items()
+    }
+    linear: dict[Part, tuple[tuple[int, int], ...]] = {
+        part: tuple((one.in_features, one.out_features) for one in found) for part, found in layers.items()
     }
     trained = {}
     for part in patterns:
@@ -105,7 +108,7 @@ def sizes_of(config: Any, patterns: Mapping[Part, str]) -> Sizes:
     return Sizes(
         parameters=sum(weight.numel() for weight in model.parameters()),
         parts=trained,
-        linear={part: tuple((one.in_features, one.out_features) for one in found) for part, found in layers.items()},
+        linear=linear,
         language=_tower(config.get_text_config()),
         vision=_tower(vision),
         vocabulary=_rows(model),

@@ -22,7 +22,7 @@ from vlm_tsc.settings import UserPath
 PROG = "-m vlm_tsc.use.export"
 DESCRIPTION = (
     "Write a finished run as a folder with its model card: its adapter alone, or with --merge a whole checkpoint that "
-    "from_pretrained and servers such as vLLM open, after a check on test cases that it answers as before."
+    "from_pretrained opens, after a check on test cases that it answers as before."
 )
 
 
