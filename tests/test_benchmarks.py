@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks import finetune
 from benchmarks.__main__ import NAMES, main
 from benchmarks.rendering import LENGTHS, run
 from benchmarks.timing import WIDTH, Row, in_turn, medians, table, timed
@@ -35,6 +36,13 @@ def test_a_ratio_below_its_target_is_marked():
 
 def test_columns_are_aligned():
     assert table(("a", "bb"), [("ccc", "d")]) == "a    bb\n───────\nccc   d"
+
+
+def test_without_its_peer_the_finetune_benchmark_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = finetune.run(quick=True)
+    assert "pip install trl" in str(result) and not result.rows
+    assert max(map(len, str(result).splitlines())) <= WIDTH
 
 
 def test_an_unknown_benchmark_is_refused_with_the_known_ones(capsys):

@@ -20,7 +20,7 @@ from vlm_tsc.settings import PLAIN_NAME, is_plain_name
 NEUTRAL = (
     *("dataset", "data_dir", "llava_root", "deepspeed", "report_to", "resume", "checkpoint_steps", "seed", "seeds"),
     *("answers", "eval_batch_size", "views", "baselines", "vlm_root", "run_name", "scenario", "workers", "formats"),
-    "debug",
+    *("micro_batch", "gradient_checkpointing", "debug"),
 )
 SEEDLESS = frozenset(NEUTRAL) - {"seed"}
 PRESENTATION = (

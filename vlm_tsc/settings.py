@@ -155,7 +155,11 @@ class Settings(BaseModel):
         unset="$VLM_TSC_LLAVA_ROOT",
     )
 
-    method: Literal["lora", "full"] = _option("training", "lora", "Train low-rank adapters or all weights.")
+    method: Literal["lora", "dora", "qlora", "qlora8", "full"] = _option(
+        "training",
+        "lora",
+        "Train low-rank adapters (dora: with magnitudes; qlora: on a base in 4 bits; qlora8: in 8), or all weights.",
+    )
     trainable: Annotated[tuple[Part, ...], *Items, Field(min_length=1)] | None = _option(
         "training", None, "Parts that are trained.", unset=BASE
     )
@@ -167,7 +171,17 @@ class Settings(BaseModel):
         "training", None, "Peak learning rate of the projector.", unset="the learning rate", gt=0
     )
     batch_size: int | None = _option("training", None, "Cases per step and device.", unset=BASE, ge=1)
+    micro_batch: int | None = _option(
+        "training",
+        None,
+        "Cases of a batch on the device at once: the rest of it is accumulated.",
+        unset="as many as fit a GPU",
+        ge=1,
+    )
     gradient_accumulation: int = _option("training", 1, "Batches per optimiser step.", ge=1)
+    gradient_checkpointing: bool = _option(
+        "training", False, "Compute activations again in the backward pass: less memory, more time."
+    )
     num_epochs: float | None = _option(
         "training", None, "Passes over the training part.", unset="from the number of cases", gt=0
     )
