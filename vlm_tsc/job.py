@@ -187,11 +187,21 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
 
 
 def baseline_notes(settings: Settings, splits: Splits) -> list[str]:
-    """Run the cheap baselines on the same split; returns what to say of those that would take too long."""
-    from vlm_tsc.evaluate.baseline import OPTIONS, NotRun, run_baseline
+    """Run the baselines on the same split; returns what to say of those that would take too long.
+
+    Those of every run are run once, and where they are cheap; what was named beyond them is run for every seed.
+    """
+    from vlm_tsc.classify.classical import BASELINES
+    from vlm_tsc.evaluate.baseline import LIMIT_S, OPTIONS, NotRun
+    from vlm_tsc.evaluate.trained import run_named
 
     given = {key: getattr(settings, key) for key in OPTIONS}
-    made = [run_baseline(name, splits, settings.vlm_root / "runs", given=given) for name in settings.baselines]
+    made = []
+    for name in settings.baselines:
+        cheap = name in BASELINES
+        for seed in (0,) if cheap else settings.seeds or (settings.seed,):
+            limit_s = LIMIT_S if cheap else None
+            made.append(run_named(name, splits, settings.vlm_root / "runs", seed=seed, given=given, limit_s=limit_s))
     return [str(one) for one in made if isinstance(one, NotRun)]
 
 

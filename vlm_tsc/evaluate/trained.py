@@ -13,7 +13,7 @@ import yaml
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import training_cases
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
-from vlm_tsc.evaluate.baseline import STAGE, Answered, baseline_folder, write_run
+from vlm_tsc.evaluate.baseline import STAGE, Answered, NotRun, baseline_folder, run_baseline, write_run
 from vlm_tsc.evaluate.metrics import read_metrics
 from vlm_tsc.manifest import begin_stage, check_stage, data_hash, finish_stage
 
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from vlm_tsc.archive import Splits
 
 NAME = "inception-time"
+
+
+def run_named(
+    name: str, splits: Splits, runs: Path | str, *, seed: int, given: Mapping[str, Any], limit_s: float | None
+) -> dict[str, Any] | NotRun:
+    """Any baseline by its name: a trained one with its published settings, else as `run_baseline` does."""
+    if name == NAME:
+        return run_inception_time(splits, runs, Hyperparameters(), seed=seed, given=given)
+    return run_baseline(name, splits, runs, seed=seed, given=given, limit_s=limit_s)
 
 
 def run_inception_time(

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from vlm_tsc.archive.formats import SUFFIXES, read
@@ -171,7 +172,7 @@ def _train_llava(root: Path, hyperparameters: Mapping[str, str], table: Path) ->
     settings: dict[str, Any] = dict(hyperparameters)
     base = settings.pop("base", "plot-llava-mini")
     # not into model/ itself, which is a mount point and cannot be replaced by a rename
-    LlavaClassifier(base, settings=settings).fit(X, part.labels).save(root / "model" / "adapter")
+    LlavaClassifier(base, settings=settings).fit(X, np.array(part.labels)).save(root / "model" / "adapter")
 
 
 def _serve(root: Path, words: Sequence[str]) -> int:
