@@ -62,8 +62,9 @@ class SeedOption(BaseModel):
 def _inception_time(words: Sequence[str]) -> int:
     from vlm_tsc.classify.inception_time import command
     from vlm_tsc.classify.inception_time.hyperparameters import PRESETS
-    from vlm_tsc.classify.inception_time.options import RunOptions
-    from vlm_tsc.evaluate.trained import run_inception_time
+    from vlm_tsc.classify.inception_time.options import DatasetOptions
+    from vlm_tsc.evaluate.search import INCEPTION_TIME
+    from vlm_tsc.evaluate.trained import Search, run_inception_time
 
     if words and words[0] in ("train", "predict"):
         getattr(command, words[0])(words[1:])
@@ -73,11 +74,16 @@ def _inception_time(words: Sequence[str]) -> int:
         f"{PROG} inception-time train --help, {PROG} inception-time predict --help."
     )
     settings, options = settings_and_own_from_cli(
-        words, RunOptions, prog=f"{PROG} inception-time", description=description, groups=GROUPS, presets=PRESETS
+        words, DatasetOptions, prog=f"{PROG} inception-time", description=description, groups=GROUPS, presets=PRESETS
     )
     splits, given = _load(settings, options.seed)
     hyperparameters = options.hyperparameters()
-    run_inception_time(splits, settings.vlm_root / "runs", hyperparameters, seed=options.seed, given=given)
+    free = tuple(name for name in INCEPTION_TIME if name not in options.model_fields_set)
+    if options.search and not free:
+        raise InputError("there is nothing to choose", where="--search", got="every hyperparameter is given")
+    search = Search(options.search, free) if options.search else None
+    runs = settings.vlm_root / "runs"
+    run_inception_time(splits, runs, hyperparameters, seed=options.seed, given=given, search=search)
     _print_table(settings, splits)
     return 0
 
