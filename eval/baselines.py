@@ -82,9 +82,13 @@ def _inception_time(words: Sequence[str]) -> int:
     if options.search and not free:
         raise InputError("there is nothing to choose", where="--search", got="every hyperparameter is given")
     search = Search(options.search, free) if options.search else None
+    from vlm_tsc.classify.inception_time.ranks import join_processes  # after the options are known to be right
+
+    ranks = join_processes()
     runs = settings.vlm_root / "runs"
     run_inception_time(splits, runs, hyperparameters, seed=options.seed, given=given, search=search)
-    _print_table(settings, splits)
+    if ranks.is_first:
+        _print_table(settings, splits)
     return 0
 
 

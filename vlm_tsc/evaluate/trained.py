@@ -15,6 +15,7 @@ import yaml
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import training_cases
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
+from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.baseline import STAGE, Answered, NotRun, baseline_folder, run_baseline, write_run
 from vlm_tsc.evaluate.metrics import read_metrics
 from vlm_tsc.evaluate.search import INCEPTION_TIME, STUDY_FILE, Score, held_out_parts, mean_score, scores_of
@@ -48,6 +49,8 @@ def run_inception_time(
 ) -> dict[str, Any]:
     """Train the ensemble, answer the test part, and write the files of a run; what was interrupted goes on.
 
+    After `inception_time.ranks.join_processes`, in several processes: all train, the first writes.
+
     Parameters
     ----------
     splits : Splits
@@ -75,10 +78,20 @@ def run_inception_time(
     state = check_stage(folder, STAGE, digest, outputs)
     if state == "done":
         return read_metrics(folder.metrics)
-    begin_stage(folder, STAGE, digest, outputs)
+    from vlm_tsc.classify.inception_time.ranks import current_ranks  # torch takes seconds
+
+    ranks = current_ranks()
+    ranks.wait()  # until each has seen the folder as it was
+    if ranks.is_first:
+        begin_stage(folder, STAGE, digest, outputs)
+    ranks.wait()
     answered = _train_and_answer(train, test, hyperparameters, seed, model_dir)
+    if not ranks.is_first:
+        ranks.wait()
+        return read_metrics(folder.metrics)
     document = write_run(folder, NAME, splits, train, answered, seed, config)
     finish_stage(folder, STAGE, digest, counts={"train": train.counts, "test": test.counts})
+    ranks.wait()
     return document
 
 
@@ -94,6 +107,10 @@ def _searched(
     folder: Path, splits: Splits, hyperparameters: Hyperparameters, search: Search, seed: int
 ) -> Hyperparameters:
     """The hyperparameters with the chosen ones in them."""
+    from vlm_tsc.classify.inception_time.ranks import current_ranks
+
+    if current_ranks().count > 1:
+        raise InputError("a search runs in one process", where="--search", fix="search first, without a launcher")
     parts = held_out_parts(splits, seed)
     sizes = [held_out.n_cases for _, held_out in parts]
     trials = folder / "trials"  # models of one trial, so that an interrupted one goes on
