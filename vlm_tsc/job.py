@@ -49,6 +49,15 @@ def load_splits(settings: Settings, seed: int) -> Splits:
     )
 
 
+def searched(settings: Settings, seed: int, splits: Splits) -> Settings:
+    """The settings of this seed's run: as they are, or, with `--search`, with the chosen ones in them."""
+    if settings.search is None:
+        return settings
+    from vlm_tsc.evaluate.search_llava import search_settings
+
+    return search_settings(settings, run_folder(settings, splits.train.name, seed), splits, seed)
+
+
 def prepare(settings: Settings, seed: int, splits: Splits | None = None) -> RunFolder:
     """Write the run folder's series, pictures and conversations, unless they are there already."""
     from vlm_tsc.conversation.prepare import choose_presentation, expected_hash, write_data

@@ -207,6 +207,13 @@ class Settings(BaseModel):
         "training", None, "Steps between checkpoints.", unset="from the number of steps", ge=1
     )
     seed: int = _option("training", 0, "Seed of everything random.", ge=0, le=MAX_SEED)
+    search: int | None = _option(
+        "training",
+        None,
+        "Choose learning_rate, augment and label_smoothing among N settings, on cases held out of train.",
+        unset="none",
+        ge=1,
+    )
     seeds: Annotated[tuple[Seed, ...], *Items, Field(min_length=1)] | None = _option(
         "training",
         None,
