@@ -150,7 +150,8 @@ def _train_and_answer(
     from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier  # torch and aeon take seconds
 
     options = {**hyperparameters.model_dump(), "random_state": seed, "model_dir": str(model_dir)}
-    classifier = InceptionTimeClassifier(**options).fit(train.X, train.y)
+    classifier = InceptionTimeClassifier(**options)
+    classifier.fit(train.X, train.y)
     fitted = time.perf_counter()
     probabilities = np.zeros((test.n_cases, len(test.class_names)))  # a class that training lacks stays at 0
     columns = [test.class_names.index(str(label)) for label in classifier.classes_]

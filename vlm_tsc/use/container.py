@@ -171,8 +171,9 @@ def _train_llava(root: Path, hyperparameters: Mapping[str, str], table: Path) ->
 
     settings: dict[str, Any] = dict(hyperparameters)
     base = settings.pop("base", "plot-llava-mini")
-    # not into model/ itself, which is a mount point and cannot be replaced by a rename
-    LlavaClassifier(base, settings=settings).fit(X, np.array(part.labels)).save(root / "model" / "adapter")
+    classifier = LlavaClassifier(base, settings=settings)
+    classifier.fit(X, np.array(part.labels))
+    classifier.save(root / "model" / "adapter")  # not model/ itself: a mount point cannot be replaced by a rename
 
 
 def _serve(root: Path, words: Sequence[str]) -> int:
