@@ -18,7 +18,7 @@ from vlm_tsc.evaluate.metrics import read_metrics
 from vlm_tsc.run import NEUTRAL
 
 log = logging.getLogger(__name__)
-TITLES = {**classical.TITLES, "inception-time": "InceptionTime"}
+TITLES = {**classical.ALL_TITLES, "inception-time": "InceptionTime"}
 
 Run = Mapping[str, Any]  # the content of a metrics.json; with "run" and "settings" where `collect` read it
 

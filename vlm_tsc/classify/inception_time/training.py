@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from tqdm import tqdm
 from vlm_tsc.classify.inception_time.cases import Cases, epoch_batches
 from vlm_tsc.classify.inception_time.network import InceptionTime
 from vlm_tsc.classify.inception_time.optimizer import MemberAdam, Plateau
+from vlm_tsc.classify.inception_time.ranks import ALONE, Ranks
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_bytes, write_text
 
@@ -32,8 +34,8 @@ class Training:
     code: no case is held out to choose by.
     """
 
-    def __init__(self, network: InceptionTime, rate: float, random_state: int):
-        self.network, self.random_state = network, random_state
+    def __init__(self, network: InceptionTime, rate: float, random_state: int, ranks: Ranks = ALONE):
+        self.network, self.random_state, self.ranks = network, random_state, ranks
         self.optimizer = MemberAdam(dict(network.named_parameters()))
         self.plateau = Plateau(len(network.members), rate, network.head.device)
         self.best_losses = torch.full_like(self.plateau.best, torch.inf)
@@ -61,12 +63,13 @@ class Training:
             self.optimizer.step(self.plateau.rates)
             sums += torch.stack([losses.detach(), (logits.argmax(2) == codes).sum(0)])
         losses, accuracies = sums / len(cases)
-        if not bool(losses.isfinite().all()):
+        loss, accuracy = self.ranks.average(torch.stack([losses.mean(), accuracies.mean()]), len(members)).tolist()
+        if not math.isfinite(loss):  # in every process alike, or the others would wait for this one
             where = f"epoch {self.epoch}"
             raise InputError("the training loss is not finite", where=where, got=losses.tolist(), fix="a lower lr")
         self._keep_best(losses)
         self.plateau.step(losses)
-        return float(losses.mean()), float(accuracies.mean())
+        return loss, accuracy
 
     @torch.no_grad()
     def _keep_best(self, losses: torch.Tensor) -> None:
@@ -114,6 +117,7 @@ def train(
     folder: Path | None = None,
     fingerprint: str = "",
     save_every_seconds: float = 30.0,
+    ranks: Ranks = ALONE,
 ) -> float:
     """Train `network` on `cases` and leave it, in evaluation mode, with each member's best weights.
 
@@ -130,30 +134,34 @@ def train(
         (of the averaged probabilities).
     fingerprint : str
         Hash of all that determines the run; a state with another one is not gone on from.
+    ranks : Ranks
+        With several processes, `network` holds this one's members. Log and state are the same whatever their number:
+        a run may go on with another.
 
     Returns
     -------
     float
         Seconds that the epochs took, those before an interruption included.
     """
-    training = Training(network, lr, random_state)
+    training = Training(network, lr, random_state, ranks)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         _go_on(training, folder, fingerprint)
     saved = time.monotonic()
-    with _progress(epochs, training.epoch) as bar:
+    with _progress(epochs, training.epoch, ranks.is_first) as bar:
         while training.epoch < epochs:
             started = time.monotonic()
             loss, accuracy = training.run_epoch(cases, batch_size)
             line = {"epoch": training.epoch, "train_loss": loss, "train_accuracy": accuracy}
             if validation is not None:
-                line |= _validated(network, validation, batch_size)
+                line |= _validated(network, validation, batch_size, ranks)
             training.seconds += time.monotonic() - started
             if folder is not None:
-                with (folder / LOG_FILE).open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
-                if time.monotonic() - saved >= save_every_seconds or training.epoch == epochs:
-                    write_bytes(folder / STATE_FILE, save(_plain(training.tensors()), {"fingerprint": fingerprint}))
+                if ranks.is_first:
+                    with (folder / LOG_FILE).open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(line) + "\n")
+                if ranks.agreed(time.monotonic() - saved >= save_every_seconds or training.epoch == epochs):
+                    _save_state(training, folder, fingerprint)
                     saved = time.monotonic()
             bar.set_postfix_str(f"loss {loss:.4f}")
             bar.update()
@@ -161,10 +169,17 @@ def train(
     return training.seconds
 
 
+def _save_state(training: Training, folder: Path, fingerprint: str) -> None:
+    tensors = training.ranks.joined(training.tensors())
+    if training.ranks.is_first:
+        write_bytes(folder / STATE_FILE, save(_plain(tensors), {"fingerprint": fingerprint}))
+
+
 @contextmanager
-def _progress(epochs: int, done: int) -> Iterator[tqdm[Any]]:
+def _progress(epochs: int, done: int, is_shown: bool) -> Iterator[tqdm[Any]]:
     # a long wait is shown, a short one is not; disable=None: only on a terminal
-    bar = tqdm(total=epochs, initial=done, desc="InceptionTime", unit="epoch", delay=2, leave=False, disable=None)
+    hidden = None if is_shown else True
+    bar = tqdm(total=epochs, initial=done, desc="InceptionTime", unit="epoch", delay=2, leave=False, disable=hidden)
     with bar:
         yield bar
 
@@ -175,11 +190,14 @@ def _go_on(training: Training, folder: Path, fingerprint: str) -> None:
     try:
         with safe_open(path, "pt") as file:
             if (file.metadata() or {}).get("fingerprint") == fingerprint:
-                training.load({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  # not a dict
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+                training.load(training.ranks.share(state))
     except FileNotFoundError:
         pass
     except SafetensorError as error:
         raise InputError("the checkpoint is broken", where=path, got=error, fix="delete it") from error
+    if not training.ranks.is_first:
+        return
     if training.epoch:
         lines = (folder / LOG_FILE).read_text(encoding="utf-8").splitlines(keepends=True)[: training.epoch]
     write_text(folder / LOG_FILE, "".join(lines))
@@ -189,9 +207,9 @@ def _plain(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value.detach().contiguous() for name, value in tensors.items()}
 
 
-def _validated(network: InceptionTime, cases: Cases, batch_size: int) -> dict[str, float]:
+def _validated(network: InceptionTime, cases: Cases, batch_size: int, ranks: Ranks) -> dict[str, float]:
     assert cases.codes is not None
-    answered = probabilities(network, cases, batch_size)
+    answered = ranks.average(probabilities(network, cases, batch_size), len(network.members))
     right = answered.gather(1, cases.codes[:, None])[:, 0]
     accuracy = (answered.argmax(1) == cases.codes).float().mean()
     # the smallest probability that counts is that of scikit-learn's log_loss in single precision
