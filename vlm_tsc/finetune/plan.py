@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +96,23 @@ def zero_stage(deepspeed: Path | None) -> int:
     return int(values.get("zero_optimization", {}).get("stage", 0))
 
 
-def one_rank_without_a_launcher() -> None:
-    """DeepSpeed looks for MPI where no launcher has said which rank this is: say that it is the only one."""
-    if "WORLD_SIZE" not in os.environ:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        os.environ.update(alone)
+@contextmanager
+def one_rank_without_a_launcher(deepspeed: Path | None) -> Iterator[None]:
+    """DeepSpeed looks for MPI where no launcher has said which rank this is: say that it is the only one, meanwhile."""
+    if deepspeed is None or "WORLD_SIZE" in os.environ:
+        yield
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    before = {name: os.environ.get(name) for name in alone}
+    os.environ.update(alone)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

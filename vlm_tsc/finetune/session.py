@@ -46,8 +46,6 @@ def finetune_with(
     be_quiet()
     use_all_cores()
     precision = choose_precision(settings.precision)
-    if settings.deepspeed is not None:
-        one_rank_without_a_launcher()
     stage = zero_stage(settings.deepspeed)
     quantisation = quantisation_of(settings.method, base.lora_targets)
     if quantisation is not None and stage == 3:
@@ -74,41 +72,42 @@ def finetune_with(
     use_attention_for_training(model)
     if stage != 3:  # there, no device need hold all of it
         model = model.to(device())
-    trained = fit_adapter(
-        model,
-        processor,
-        splits.train,
-        splits.validation,
-        augmented_within(
-            presentation,
+    with one_rank_without_a_launcher(settings.deepspeed):
+        trained = fit_adapter(
+            model,
             processor,
-            settings.context_length,
-            strength=settings.augment or 0.0,
+            splits.train,
+            splits.validation,
+            augmented_within(
+                presentation,
+                processor,
+                settings.context_length,
+                strength=settings.augment or 0.0,
+                seed=seed,
+            ),
+            adapter_folder,
+            base=settings.base,
+            base_folder=base_folder,
+            patterns=base.lora_targets,
+            parts=settings.trainable,
+            method=settings.method,
+            lora={"r": settings.lora_r, "alpha": settings.lora_alpha, "dropout": settings.lora_dropout},
+            steps=steps,
+            batch_size=micro_batch,
+            eval_batch_size=settings.eval_batch_size or settings.batch_size,
+            learning_rate=settings.learning_rate,
+            projector_learning_rate=settings.projector_learning_rate,
+            warmup_ratio=settings.warmup_ratio,
+            gradient_accumulation=settings.gradient_accumulation * (settings.batch_size // micro_batch),
+            label_smoothing=settings.label_smoothing,
+            precision=precision,
             seed=seed,
-        ),
-        adapter_folder,
-        base=settings.base,
-        base_folder=base_folder,
-        patterns=base.lora_targets,
-        parts=settings.trainable,
-        method=settings.method,
-        lora={"r": settings.lora_r, "alpha": settings.lora_alpha, "dropout": settings.lora_dropout},
-        steps=steps,
-        batch_size=micro_batch,
-        eval_batch_size=settings.eval_batch_size or settings.batch_size,
-        learning_rate=settings.learning_rate,
-        projector_learning_rate=settings.projector_learning_rate,
-        warmup_ratio=settings.warmup_ratio,
-        gradient_accumulation=settings.gradient_accumulation * (settings.batch_size // micro_batch),
-        label_smoothing=settings.label_smoothing,
-        precision=precision,
-        seed=seed,
-        checkpoint_steps=settings.checkpoint_steps or max(20, -(-steps // _MOST_CHECKPOINTS)),
-        gradient_checkpointing=settings.gradient_checkpointing,
-        deepspeed=str(settings.deepspeed) if settings.deepspeed else None,
-        report_to=settings.report_to,
-        run_name=run_name,
-        progress=progress,
-    )
+            checkpoint_steps=settings.checkpoint_steps or max(20, -(-steps // _MOST_CHECKPOINTS)),
+            gradient_checkpointing=settings.gradient_checkpointing,
+            deepspeed=str(settings.deepspeed) if settings.deepspeed else None,
+            report_to=settings.report_to,
+            run_name=run_name,
+            progress=progress,
+        )
     model.set_attn_implementation(attention)  # forward, the fused one is the faster
     return trained, processor
