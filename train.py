@@ -19,12 +19,13 @@ def main(argv: list[str]) -> int:
     runs = []
     for seed in settings.seeds or (settings.seed,):
         splits = job.load_splits(settings, seed)
-        run = job.prepare(settings, seed, splits)
+        chosen = job.searched(settings, seed, splits)
+        run = job.prepare(chosen, seed, splits)
         job.say(f"\n{run.path}\n{job.data_summary(run)}")
-        job.finetune(settings, run, seed)
+        job.finetune(chosen, run, seed)
         if int(os.environ.get("RANK", "0")) > 0:
             continue  # the first rank evaluates
-        job.evaluate(settings, run, seed)
+        job.evaluate(chosen, run, seed)
         runs.append(run)
     if runs:
         notes = job.baseline_notes(settings, splits)

@@ -1,4 +1,4 @@
-"""Measure against the peers: python -m benchmarks [rendering|dataset|score|memory …] [--quick]"""
+"""Measure against the peers: python -m benchmarks [rendering|dataset|score|memory|finetune|serve …] [--quick]"""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib
 import sys
 
 NAMES = {"rendering": "rendering", "dataset": "data", "score": "score", "memory": "memory"}
+NAMES |= {"finetune": "finetune", "serve": "serve"}
 
 
 def main(argv: list[str]) -> int:

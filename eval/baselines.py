@@ -1,5 +1,6 @@
-"""Run one baseline: python eval/baselines.py 1nn-dtw --dataset NAME [--data-dir DIR] [--split SPLIT].
+"""Run one baseline: python eval/baselines.py 1nn-dtw --dataset NAME [--data-dir DIR] [--split SPLIT] [--seed N].
 
+Any classifier of aeon is a baseline by its class name.
 Also: python eval/baselines.py inception-time [train | predict] …, on a dataset or on tables; and
 python eval/baselines.py masked-transformer …, from a pre-trained encoder.
 """
@@ -10,18 +11,25 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from vlm_tsc.archive import load
 from vlm_tsc.archive.splits import Splits
-from vlm_tsc.classify.classical import BASELINES
-from vlm_tsc.config import Settings, settings_and_own_from_cli, settings_from_cli
-from vlm_tsc.errors import InputError, exits_cleanly, nearest
+from vlm_tsc.classify.classical import NAMES as CLASSICAL
+from vlm_tsc.classify.classical import refuse_unknown
+from vlm_tsc.config import Settings, settings_and_own_from_cli
+from vlm_tsc.errors import InputError, exits_cleanly
 from vlm_tsc.evaluate import published, run_baseline
 from vlm_tsc.evaluate.baseline import OPTIONS
 from vlm_tsc.report import collect, table
+from vlm_tsc.settings import MAX_SEED, TRAINED_BASELINES
 
 PROG = "eval/baselines.py"
-NAMES = (*BASELINES, "inception-time", "masked-transformer")
-DESCRIPTION = f"Fit a BASELINE ({', '.join(NAMES)}), however long it takes, and show it beside the finished runs."
+NAMES = (*CLASSICAL, *TRAINED_BASELINES)
+DESCRIPTION = (
+    f"Fit a BASELINE ({', '.join(NAMES)}, or any classifier of aeon by its class name), however long it takes, and "
+    "show it beside the finished runs."
+)
 GROUPS = ("data", "run")
 
 
@@ -33,22 +41,33 @@ def main(argv: list[str]) -> int:
         return _inception_time(words)
     if name == "masked-transformer":
         return _masked_transformer(words)
-    if name not in BASELINES and not {"-h", "--help"} & set(words):  # refused before anything is read
-        close = nearest(name, NAMES, n=1)
-        fix = f"did you mean {close[0]}?" if close else None
-        raise InputError("Unknown baseline.", got=name, allowed=NAMES, fix=fix)
-    settings = settings_from_cli(words, prog=f"{PROG} {name}", description=DESCRIPTION, groups=GROUPS)
-    splits, given = _load(settings, settings.seed)
-    run_baseline(name, splits, settings.vlm_root / "runs", given=given, limit_s=None)
+    if not {"-h", "--help"} & set(words):  # refused before anything is read
+        refuse_unknown(name, TRAINED_BASELINES)
+    settings, own = settings_and_own_from_cli(
+        words, SeedOption, prog=f"{PROG} {name}", description=DESCRIPTION, groups=GROUPS
+    )
+    splits, given = _load(settings, own.seed)
+    run_baseline(name, splits, settings.vlm_root / "runs", given=given, seed=own.seed, limit_s=None)
     _print_table(settings, splits)
     return 0
+
+
+class SeedOption(BaseModel):
+    """What a classical baseline takes besides the data."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = Field(
+        0, description="Seed of everything random.", ge=0, le=MAX_SEED, json_schema_extra={"group": "run"}
+    )
 
 
 def _inception_time(words: Sequence[str]) -> int:
     from vlm_tsc.classify.inception_time import command
     from vlm_tsc.classify.inception_time.hyperparameters import PRESETS
-    from vlm_tsc.classify.inception_time.options import RunOptions
-    from vlm_tsc.evaluate.trained import run_inception_time
+    from vlm_tsc.classify.inception_time.options import DatasetOptions
+    from vlm_tsc.evaluate.search import INCEPTION_TIME
+    from vlm_tsc.evaluate.trained import Search, run_inception_time
 
     if words and words[0] in ("train", "predict"):
         getattr(command, words[0])(words[1:])
@@ -58,12 +77,21 @@ def _inception_time(words: Sequence[str]) -> int:
         f"{PROG} inception-time train --help, {PROG} inception-time predict --help."
     )
     settings, options = settings_and_own_from_cli(
-        words, RunOptions, prog=f"{PROG} inception-time", description=description, groups=GROUPS, presets=PRESETS
+        words, DatasetOptions, prog=f"{PROG} inception-time", description=description, groups=GROUPS, presets=PRESETS
     )
     splits, given = _load(settings, options.seed)
     hyperparameters = options.hyperparameters()
-    run_inception_time(splits, settings.vlm_root / "runs", hyperparameters, seed=options.seed, given=given)
-    _print_table(settings, splits)
+    free = tuple(name for name in INCEPTION_TIME if name not in options.model_fields_set)
+    if options.search and not free:
+        raise InputError("there is nothing to choose", where="--search", got="every hyperparameter is given")
+    search = Search(options.search, free) if options.search else None
+    from vlm_tsc.classify.ranks import join_processes  # after the options are known to be right
+
+    ranks = join_processes()
+    runs = settings.vlm_root / "runs"
+    run_inception_time(splits, runs, hyperparameters, seed=options.seed, given=given, search=search)
+    if ranks.is_first:
+        _print_table(settings, splits)
     return 0
 
 

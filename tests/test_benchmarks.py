@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from benchmarks import finetune, serve
 from benchmarks.__main__ import NAMES, main
 from benchmarks.rendering import LENGTHS, run
 from benchmarks.timing import WIDTH, Row, in_turn, medians, table, timed
@@ -37,8 +40,24 @@ def test_columns_are_aligned():
     assert table(("a", "bb"), [("ccc", "d")]) == "a    bb\n───────\nccc   d"
 
 
+def test_without_its_peer_the_finetune_benchmark_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = finetune.run(quick=True)
+    assert "pip install trl" in str(result) and not result.rows
+    assert max(map(len, str(result).splitlines())) <= WIDTH
+
+
 def test_an_unknown_benchmark_is_refused_with_the_known_ones(capsys):
     with pytest.raises(SystemExit):
         main(["speed"])
     said = capsys.readouterr().err
     assert all(name in said for name in NAMES)
+
+
+def test_the_endpoint_answers_as_batch_prediction_does_under_load():
+    result = serve.run(quick=True)
+    (row,) = result.rows
+    assert (row.n, row.errors, row.other_labels) == (64, 0, 0)
+    assert min(row.memory_mb) > 0 and row.verdict() in result.table
+    assert replace(row, memory_mb=(300.0, 300.0, 321.0)).verdict() == "NOT AS PROMISED"
+    assert max(map(len, str(result).splitlines())) <= WIDTH

@@ -81,6 +81,14 @@ def test_lists_and_flags():
     assert cli("--dataset", "X", "--debug=true").debug
 
 
+def test_baselines_may_be_trained_ones_and_aeons_classes():
+    names = ("quant", "inception-time", "WEASEL_V2")
+    assert cli("--dataset", "X", "--baselines", ",".join(names)).baselines == names
+    with pytest.raises(InputError) as caught:
+        cli("--dataset", "X", "--baselines", "majority,inceptiontime")
+    assert "there is no baseline inceptiontime; did you mean inception-time?" in str(caught.value)
+
+
 def test_augment_is_a_strength_or_none():
     assert cli("--dataset", "X", "--augment", "none").augment == 0
     assert cli("--dataset", "X", "--augment", "0.5").augment == 0.5

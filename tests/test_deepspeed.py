@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import train
 from tests.conftest import make_set
@@ -24,7 +25,8 @@ OPTIONS += ["--augment", "1", "--run-name", "r"]
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="DeepSpeed has no wheel here")
-def test_two_ranks_equal_one_process_of_twice_the_batch(tiny_base, tmp_path):
+@pytest.mark.parametrize("stage", ["zero2", "zero3"])
+def test_two_ranks_equal_one_process_of_twice_the_batch(tiny_base, tmp_path, stage):
     sides = {"one": tmp_path / "one", "two": tmp_path / "two"}
     for folder in sides.values():
         folder.mkdir()
@@ -37,7 +39,7 @@ def test_two_ranks_equal_one_process_of_twice_the_batch(tiny_base, tmp_path):
     assert launcher, "the deepspeed command is not beside python"
     launched = subprocess.run(
         [launcher, "--num_accelerators", "2", str(ROOT / "train.py"), *given["two"], "--batch-size", "4",
-         "--deepspeed", str(ROOT / "configs" / "deepspeed" / "zero2.json")],
+         "--deepspeed", str(ROOT / "configs" / "deepspeed" / f"{stage}.json")],
         env=os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"},
         cwd=ROOT,
         capture_output=True,
@@ -50,6 +52,25 @@ def test_two_ranks_equal_one_process_of_twice_the_batch(tiny_base, tmp_path):
     assert len(losses[0]) == 3
     np.testing.assert_allclose(losses[1], losses[0], rtol=2e-3)
     np.testing.assert_allclose(probabilities[1], probabilities[0], atol=5e-3)
+    weights = [load_file(only_run(sides[name]).adapter / "adapter_model.safetensors") for name in ("one", "two")]
+    assert {name: value.shape for name, value in weights[1].items()} == {n: v.shape for n, v in weights[0].items()}
+    for name, value in weights[0].items():  # whole, and nothing of it is still as it was at the start
+        np.testing.assert_allclose(weights[1][name], value, atol=5e-3)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="DeepSpeed has no wheel here")
+def test_without_a_launcher_deepspeed_has_one_rank(tiny_base, tmp_path):
+    """In a process of its own: DeepSpeed leaves a process group behind."""
+    given = [*write_sets(tmp_path, make_set(8, 0), make_set(4, 1)), "--base", str(tiny_base), *OPTIONS[2:]]
+    given += ["--num-epochs", "1", "--batch-size", "4", "--deepspeed", "configs/deepspeed/zero3.json"]
+    known = {key: value for key, value in os.environ.items() if key not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+    ran = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), *given],
+        env=known | {"DS_ACCELERATOR": "cpu"}, cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert (only_run(tmp_path).adapter / "adapter_model.safetensors").exists()
 
 
 def outcome(run: RunFolder) -> tuple[list[float], np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.replicas import FAMILIES, make_replica
 from vlm_tsc.answer.ask import ask
 from vlm_tsc.answer.batch import answer_trie, encode_examples, encode_prompts
 from vlm_tsc.answer.model import load_model
+from vlm_tsc.answer.quantised import Quantisation, quantised_layers
 from vlm_tsc.answer.read import read_answers
 from vlm_tsc.bases import LORA_TARGETS, BaseConfig, load_base
 from vlm_tsc.conversation.answers import AnswerMap
@@ -189,6 +191,36 @@ def test_fine_tuned_saved_loaded_and_merged(family, folder, presentation, tmp_pa
     with torch.no_grad():
         logits = [one(**inputs, logits_to_keep=1).logits for one in (model, merged)]
     torch.testing.assert_close(*logits, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["nf4", "int8"])
+def test_quantised_are_all_linear_layers_but_projector_and_head(folder, loaded, kind):
+    quantisation = Quantisation(kind, (LORA_TARGETS["language"], LORA_TARGETS["vision"]))
+    linear = {name for name, layer in loaded[0].named_modules() if isinstance(layer, torch.nn.Linear)}
+    model, _ = load_model(folder, quantisation=quantisation)
+    kept = re.compile(r"lm_head|projector|connector|merger")
+    assert set(quantised_layers(model)) == {name for name in linear if not kept.search(name)}
+    assert len([name for name in linear if kept.search(name)]) >= 2  # head and projector
+
+
+def test_on_a_quantised_base_fine_tuned_saved_and_loaded(family, folder, presentation, tmp_path):
+    two = Presentation(PromptBuilder(AnswerMap(("down", "up")), round_to=1), presentation.size)
+    train = make_set(4, 0, length=6)
+    shown = [two.show(case) for case in train.X]
+    model, processor = fit(
+        folder, tmp_path / "adapter", steps=3, train=train, presentation=two, augment=0.0, batch_size=2,
+        learning_rate=1e-2, checkpoint_steps=100, method="qlora",
+    )  # fmt: skip
+    logged = [json.loads(line) for line in (tmp_path / "adapter" / "log.jsonl").read_text().splitlines()]
+    assert np.isfinite(logged[-1]["train_loss"])
+    kept = ask(model, processor, shown, ("A", "B"), batch_size=4, generate=True)
+    loaded, processor, facts = load_finished(tmp_path / "adapter", folder, torch.float32)
+    assert facts["quantised"]["kind"] == "nf4" and quantised_layers(loaded) and loaded.peft_config
+    again = ask(loaded, processor, shown, ("A", "B"), batch_size=4, generate=True)
+    np.testing.assert_allclose(again.probabilities, kept.probabilities, atol=1e-5)
+    assert again.generated == kept.generated
+    full = torch.tensor([full_pass(loaded, processor, shown[0], answer) for answer in "AB"]).softmax(0)
+    np.testing.assert_allclose(again.probabilities[0], full, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -13,6 +13,7 @@ import dataset
 import train
 from tests.conftest import make_set
 from vlm_tsc.archive.store import read_splits
+from vlm_tsc.config import load_settings
 from vlm_tsc.conversation.records import images_of, read_records
 from vlm_tsc.job import presentation_of
 from vlm_tsc.representation.png import read_png
@@ -150,3 +151,24 @@ def test_other_kinds_of_data(tiny_base, tmp_path, capsys, what):
     assert ("±" in capsys.readouterr().out) == (what == "seeds")
     blank = json.loads(runs[0].read_text())["accuracy_blank_image"]
     assert (blank is None) == (what == "TEXT_ONLY")
+
+
+def test_searched_settings_are_those_of_the_run_and_the_test_part_has_no_say(tiny_base, tmp_path, monkeypatch):
+    given = [*write_sets(tmp_path, make_set(8, 0), make_set(4, 1)), "--base", str(tiny_base), *FAST, "--search", "2"]
+    assert train.main(given) == 0
+    run = only_run(tmp_path)
+    facts = json.loads((run.path / "search.json").read_text())
+    settings = load_settings(run.config)
+    assert "search" in run.path.name and len(facts["trials"]) == 2 and sum(facts["held_out"]) == 8
+    assert {name: getattr(settings, name) for name in facts["chosen"]} == facts["chosen"]
+    best = min(facts["trials"], key=lambda trial: trial["log_loss"])
+    assert facts["chosen"].items() <= best.items()
+
+    def refused(*_):
+        raise AssertionError("a finished trial is done again")
+
+    monkeypatch.setattr("vlm_tsc.evaluate.cross_validation.one_fold", refused)
+    test = make_set(4, 1)
+    np.savez(tmp_path / "test.npz", X=test.X, y=test.y[::-1])  # other answers: the run is stale, the search is not
+    assert train.main(given) == 0
+    assert json.loads((only_run(tmp_path).path / "search.json").read_text()) == facts

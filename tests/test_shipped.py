@@ -44,14 +44,33 @@ def test_shipped_config_works_and_says_only_the_dataset():
     )
 
 
-def test_deepspeed_settings_leave_sizes_to_the_trainer():
+DEEPSPEED = {"zero1": 1, "zero2": 2, "zero3": 3, "zero3_offload": 3}
+
+
+@pytest.mark.parametrize("name", DEEPSPEED)
+def test_deepspeed_settings_leave_sizes_to_the_trainer(name):
     settings = settings_from_cli(
-        ["--dataset", "X", "--deepspeed", "configs/deepspeed/zero2.json"], prog="train.py", description="Train."
+        ["--dataset", "X", "--deepspeed", f"configs/deepspeed/{name}.json"], prog="train.py", description="Train."
     )
     assert settings.deepspeed is not None
     values = json.loads(settings.deepspeed.read_text())
-    assert values["zero_optimization"]["stage"] == 2
+    zero = values["zero_optimization"]
+    assert zero["stage"] == DEEPSPEED[name]
     assert {values[f"train_{name}"] for name in ("batch_size", "micro_batch_size_per_gpu")} == {"auto"}
+    assert (zero["stage"] == 3) == ("stage3_gather_16bit_weights_on_model_save" in zero)
+    assert name.endswith("offload") == ("offload_param" in zero)
+
+
+def test_every_deepspeed_file_is_tested():
+    assert {path.stem for path in resource_dir("configs/deepspeed").iterdir()} == set(DEEPSPEED)
+
+
+def test_the_papers_scenario_is_what_its_author_used():
+    settings = settings_from({"scenario": "vlm_tsc_paper"})
+    assert (settings.base, settings.lora_r, settings.lora_alpha) == ("llava-1.5-7b", 128, 256)
+    assert (settings.learning_rate, settings.projector_learning_rate, settings.warmup_ratio) == (2e-4, 2e-5, 0.03)
+    assert (settings.num_epochs, settings.batch_size, settings.gradient_accumulation) == (2, 4, 4)
+    assert settings.deepspeed == find_file("configs/deepspeed/zero3.json")
 
 
 def test_shipped_files_are_found_from_anywhere(tmp_path, monkeypatch):

@@ -66,6 +66,9 @@ class BaseConfig(BaseModel):
         description="10⁹ bytes of the weights alone: 2 bytes each; in nf4, 4 bits and a 32-bit scale for every 64 in "
         "the linear layers of language and vision. Activations, adapters and their optimizer come on top.",
     )
+    config: dict[str, Any] | None = Field(
+        default=None, description="Published configuration, model_type included, for estimates without the checkpoint."
+    )
     lora_targets: dict[Part, str] = Field(
         default=LORA_TARGETS, description="Part → full-match pattern of its linear layers."
     )

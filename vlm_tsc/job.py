@@ -49,6 +49,15 @@ def load_splits(settings: Settings, seed: int) -> Splits:
     )
 
 
+def searched(settings: Settings, seed: int, splits: Splits) -> Settings:
+    """The settings of this seed's run: as they are, or, with `--search`, with the chosen ones in them."""
+    if settings.search is None:
+        return settings
+    from vlm_tsc.evaluate.search_llava import search_settings
+
+    return search_settings(settings, run_folder(settings, splits.train.name, seed), splits, seed)
+
+
 def prepare(settings: Settings, seed: int, splits: Splits | None = None) -> RunFolder:
     """Write the run folder's series, pictures and conversations, unless they are there already."""
     from vlm_tsc.conversation.prepare import choose_presentation, expected_hash, write_data
@@ -187,11 +196,21 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
 
 
 def baseline_notes(settings: Settings, splits: Splits) -> list[str]:
-    """Run the cheap baselines on the same split; returns what to say of those that would take too long."""
-    from vlm_tsc.evaluate.baseline import OPTIONS, NotRun, run_baseline
+    """Run the baselines on the same split; returns what to say of those that would take too long.
+
+    Those of every run are run once, and where they are cheap; what was named beyond them is run for every seed.
+    """
+    from vlm_tsc.classify.classical import BASELINES
+    from vlm_tsc.evaluate.baseline import LIMIT_S, OPTIONS, NotRun
+    from vlm_tsc.evaluate.trained import run_named
 
     given = {key: getattr(settings, key) for key in OPTIONS}
-    made = [run_baseline(name, splits, settings.vlm_root / "runs", given=given) for name in settings.baselines]
+    made = []
+    for name in settings.baselines:
+        cheap = name in BASELINES
+        for seed in (0,) if cheap else settings.seeds or (settings.seed,):
+            limit_s = LIMIT_S if cheap else None
+            made.append(run_named(name, splits, settings.vlm_root / "runs", seed=seed, given=given, limit_s=limit_s))
     return [str(one) for one in made if isinstance(one, NotRun)]
 
 

@@ -154,13 +154,16 @@ def model_from_cli(
     description: str,
     required: Sequence[str] = (),
     presets: Mapping[str, Mapping[str, Any]] | None = None,
+    positional: str = "",
 ) -> Model:
-    """A model of `python <prog> [--option value ...]` whose fields are the options.
+    """A model of `python <prog> [POSITIONAL] [--option value ...]` whose fields are the options.
 
     Parameters
     ----------
     required : sequence of str
         Fields that must be given.
+    positional : str
+        A word in capitals that must stand without an option's name, for the field of that name: "FOLDER" for `folder`.
     presets : mapping of str to mapping, optional
         What each value of the field `preset` sets where no option is given.
 
@@ -171,11 +174,16 @@ def model_from_cli(
     SystemExit
         After `--help` is printed.
     """
-    options = options_of(model)
+    options = {name: option for name, option in options_of(model).items() if name != positional.lower()}
     words = parse(argv, options, prog)
     if words.help:
-        print(help_text(options, prog, description, ""))
+        print(help_text(options, prog, description, positional))
         sys.exit(0)
+    if positional and words.positional:
+        words.given[positional.lower()] = Given(words.positional.pop(0), positional, "command line")
+    elif positional:
+        allowed = options_of(model)[positional.lower()].help
+        words.problems.append(InputError(f"{positional} is missing", where="command line", allowed=allowed))
     value, problems = validated(model, words.given, presets)
     for name in required:
         if name not in words.given and name not in words.incomplete:
@@ -225,6 +233,7 @@ HELP_POSITIONAL = {
     "[CONFIG.yaml]": "gives the same options as `name: value` lines. The command line wins over it; it wins over the "
     "scenario, the base's own settings and the defaults.",
     "RUN": "is a run's folder, such as runs/ItalyPowerDemand/NAME. Its own settings hold where no option is given.",
+    "FOLDER": "is the folder of a finished run, such as runs/ItalyPowerDemand/NAME, or of the model in it.",
     "RUN...": "is the folder of a finished run, or of several: runs/ItalyPowerDemand/NAME, runs/ItalyPowerDemand, "
     "runs. One run gets a page of its own, several get one that compares them.",
 }

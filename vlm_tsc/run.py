@@ -20,7 +20,7 @@ from vlm_tsc.settings import PLAIN_NAME, is_plain_name
 NEUTRAL = (
     *("dataset", "data_dir", "llava_root", "deepspeed", "report_to", "resume", "checkpoint_steps", "seed", "seeds"),
     *("answers", "eval_batch_size", "views", "baselines", "vlm_root", "run_name", "scenario", "workers", "formats"),
-    "debug",
+    *("micro_batch", "gradient_checkpointing", "search", "debug"),
 )
 SEEDLESS = frozenset(NEUTRAL) - {"seed"}
 PRESENTATION = (
@@ -112,14 +112,17 @@ def run_folder(settings: Settings, dataset_name: str, seed: int | None = None) -
 
 
 def default_run_name(settings: Settings, seed: int) -> str:
-    """Base, mode, split unless official, and seed; then six hex digits of the other settings that are not the base's.
+    """Base, mode, split unless official, "search" where settings are searched, and seed; then six hex digits.
 
+    The digits are of the other settings that are not the base's, where there are any.
     Examples: `plot-llava-mini-image-only-seed0`, `plot-llava-mini-with-stats-pooled-seed1-3f9c02`.
     """
     base = re.sub(r"[^\w.-]+", "-", Path(settings.base).name).strip("-.") or "base"
     words = [base[:40], settings.data_repr.lower().replace("_", "-")]
     if settings.split != "official":
         words.append(settings.split.replace(":", "-"))
+    if settings.search:
+        words.append("search")
     words.append(f"seed{seed}")
     others = _differences(settings)
     if base != settings.base:  # two folders may share their last name

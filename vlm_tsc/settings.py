@@ -10,12 +10,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from vlm_tsc.bases import Part
+from vlm_tsc.errors import InputError
 from vlm_tsc.resources import find_file
 
 GROUPS = ("data", "picture", "text", "model", "training", "answers", "run")
 MAX_SEED = 2**32 - 1  # what numpy's seeding takes
 LATER_MODES = ("WITH_SIGNAL_ANALYSIS", "WITH_RATIONALE")
 BASE = "the base's"
+TRAINED_BASELINES = ("inception-time", "masked-transformer")  # of this project, which train beside it
 
 
 def _option(group: str, default: Any, description: str, **details: Any) -> Any:
@@ -70,6 +72,17 @@ def _strength(value: Any) -> Any:
 
 def _home(path: Path) -> Path:
     return Path(os.path.expanduser(path))  # pathlib's own raises for an unknown ~user
+
+
+def _baseline(name: str) -> str:
+    from vlm_tsc.classify.classical import refuse_unknown  # only when it is asked for: it takes what aeon has
+
+    try:
+        refuse_unknown(name, TRAINED_BASELINES)
+    except InputError as error:
+        close = [line.split("fix:")[1].strip() for line in str(error).splitlines() if "fix:" in line]
+        raise ValueError(" ".join([f"there is no baseline {name};", *close]).rstrip(";")) from None
+    return name
 
 
 Items = (BeforeValidator(_items), AfterValidator(_each_once))
@@ -155,7 +168,11 @@ class Settings(BaseModel):
         unset="$VLM_TSC_LLAVA_ROOT",
     )
 
-    method: Literal["lora", "full"] = _option("training", "lora", "Train low-rank adapters or all weights.")
+    method: Literal["lora", "dora", "qlora", "qlora8", "full"] = _option(
+        "training",
+        "lora",
+        "Train low-rank adapters (dora: with magnitudes; qlora: on a base in 4 bits; qlora8: in 8), or all weights.",
+    )
     trainable: Annotated[tuple[Part, ...], *Items, Field(min_length=1)] | None = _option(
         "training", None, "Parts that are trained.", unset=BASE
     )
@@ -167,7 +184,17 @@ class Settings(BaseModel):
         "training", None, "Peak learning rate of the projector.", unset="the learning rate", gt=0
     )
     batch_size: int | None = _option("training", None, "Cases per step and device.", unset=BASE, ge=1)
+    micro_batch: int | None = _option(
+        "training",
+        None,
+        "Cases of a batch on the device at once: the rest of it is accumulated.",
+        unset="as many as fit a GPU",
+        ge=1,
+    )
     gradient_accumulation: int = _option("training", 1, "Batches per optimiser step.", ge=1)
+    gradient_checkpointing: bool = _option(
+        "training", False, "Compute activations again in the backward pass: less memory, more time."
+    )
     num_epochs: float | None = _option(
         "training", None, "Passes over the training part.", unset="from the number of cases", gt=0
     )
@@ -194,6 +221,13 @@ class Settings(BaseModel):
         "training", None, "Steps between checkpoints.", unset="from the number of steps", ge=1
     )
     seed: int = _option("training", 0, "Seed of everything random.", ge=0, le=MAX_SEED)
+    search: int | None = _option(
+        "training",
+        None,
+        "Choose learning_rate, augment and label_smoothing among N settings, on cases held out of train.",
+        unset="none",
+        ge=1,
+    )
     seeds: Annotated[tuple[Seed, ...], *Items, Field(min_length=1)] | None = _option(
         "training",
         None,
@@ -210,11 +244,13 @@ class Settings(BaseModel):
     views: int | None = _option(
         "answers", None, "Average the scores of N views of a case: as recorded, and N - 1 augmented.", unset=BASE, ge=1
     )
-    baselines: Annotated[tuple[Literal["majority", "1nn-ed", "1nn-dtw"], ...], *Items] = _option(
+    baselines: Annotated[tuple[Annotated[str, AfterValidator(_baseline)], ...], *Items] = _option(
         "answers",
         ("majority", "1nn-ed", "1nn-dtw"),
-        "Classifiers beside it in the table, or none.",
-        allowed="none, or a list of majority, 1nn-ed, 1nn-dtw",
+        "Classifiers beside it in the table, or none. Also multirocket-hydra, quant, inception-time, "
+        "masked-transformer, and any classifier of aeon by its class name: these may take long.",
+        allowed="none, or a list of majority, 1nn-ed, 1nn-dtw, multirocket-hydra, quant, inception-time, "
+        "masked-transformer, or names of aeon's classes",
     )
 
     vlm_root: UserPath = _option("run", Path("."), "Folder that holds runs/.", metavar="DIR")

@@ -123,3 +123,20 @@ def test_the_table_shows_the_baselines_together(tmp_path):
     text = table(collect(tmp_path / "Made", "official"))
     assert all(title in text for title in classical.TITLES.values())
     assert "10 train and 6 test cases" in text
+
+
+def test_a_classifier_of_aeon_is_a_run_per_seed_and_one_row(tmp_path):
+    splits = made_splits()
+    documents = [run_baseline("SummaryClassifier", splits, tmp_path, seed=seed) for seed in (0, 1)]
+    folders = sorted(path.name for path in (tmp_path / "Made").iterdir())
+    assert folders == ["SummaryClassifier", "SummaryClassifier-seed1"]
+    assert [document["seed"] for document in documents] == [0, 1]
+    config = yaml.safe_load((tmp_path / "Made" / "SummaryClassifier-seed1" / "config.yaml").read_text())
+    assert config["seed"] == 1
+    text = table(collect(tmp_path / "Made", "official"))
+    assert text.count("SummaryClassifier") == 1 and "±" in text
+
+
+def test_series_that_a_classifier_of_aeon_does_not_take_are_refused(tmp_path):
+    with pytest.raises(InputError, match="does not take these series"):
+        run_baseline("MiniRocketClassifier", made_splits(), tmp_path)  # 8 timepoints; it wants 9

@@ -20,10 +20,12 @@ from vlm_tsc.classify.masked_transformer.encoder_folder import read_encoder, wri
 from vlm_tsc.classify.masked_transformer.hyperparameters import Hyperparameters
 from vlm_tsc.classify.masked_transformer.options import RunOptions
 from vlm_tsc.classify.masked_transformer.shape import Shape
+from vlm_tsc.config import settings_from
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate import masked, read_predictions
 from vlm_tsc.evaluate.embedding import draw_embedding, embedded
 from vlm_tsc.evaluate.masked import PICTURE, chosen_encoder, run_masked_transformer
+from vlm_tsc.evaluate.trained import run_named
 from vlm_tsc.manifest import read_manifest
 from vlm_tsc.report import collect, table
 from vlm_tsc.report.finished import read_finished
@@ -158,6 +160,23 @@ def test_which_encoder_the_options_name(encoder, tmp_path):
     ):
         with pytest.raises(InputError, match=says):
             chosen_encoder(RunOptions(**options), tmp_path)
+
+
+def test_the_main_job_runs_it_by_its_name_as_the_command_does_without_options(tmp_path, monkeypatch):
+    assert settings_from({"dataset": "X", "baselines": "masked-transformer"}).baselines == ("masked-transformer",)
+    train_model, trained_with = masked.train_model, []
+
+    def train_short(X, codes, classes, hyperparameters, **how):
+        trained_with.append((hyperparameters, how["random_state"]))
+        return train_model(X, codes, classes, SMALL.model_copy(update={"epochs": 1}), **{**how, "encoder": None})
+
+    monkeypatch.setattr(masked, "train_model", train_short)
+    given = {"dataset": "Slopes", "data_dir": None, "vlm_root": tmp_path}
+    document = run_named("masked-transformer", made_splits(), tmp_path, seed=2, given=given, limit_s=None)
+    assert trained_with == [(Hyperparameters(), 2)] and document["encoder"] in ("fresh", "shipped")
+    folder = tmp_path / "Slopes" / f"masked-transformer-{document['encoder']}-seed2"
+    command = read_finished(folder).command.split()
+    assert command[2:5] == ["masked-transformer", "--dataset", "Slopes"] and command[-2:] == ["--seed", "2"]
 
 
 @pytest.fixture(scope="module")

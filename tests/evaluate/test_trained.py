@@ -12,8 +12,11 @@ from tests.conftest import make_set
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
+from vlm_tsc.config import settings_from
 from vlm_tsc.evaluate import read_predictions
-from vlm_tsc.evaluate.trained import run_inception_time, run_name
+from vlm_tsc.evaluate.baseline import LIMIT_S
+from vlm_tsc.evaluate.trained import run_inception_time, run_name, run_named
+from vlm_tsc.job import baseline_notes
 from vlm_tsc.manifest import read_manifest
 from vlm_tsc.report import collect, table
 from vlm_tsc.run import RunFolder
@@ -88,6 +91,26 @@ def test_other_series_replace_the_run(tmp_path):
 def test_the_name_says_what_is_not_the_papers():
     assert run_name(Hyperparameters(), 0) == "inception-time"
     assert run_name(Hyperparameters(epochs=100), 3) == "inception-time-epochs100-seed3"
+
+
+def test_the_main_job_runs_what_is_named_for_every_seed(tmp_path, monkeypatch):
+    named = []
+    monkeypatch.setattr("vlm_tsc.evaluate.trained.run_named", lambda *given, **how: named.append((given, how)) or {})
+    values = {"dataset": "X", "vlm_root": tmp_path, "seeds": (0, 1), "baselines": "1nn-ed,inception-time,WEASEL_V2"}
+    settings = settings_from(values)
+    assert baseline_notes(settings, made_splits()) == []
+    found = [(given[0], how["seed"], how["limit_s"]) for given, how in named]
+    others = [(name, seed, None) for name in ("inception-time", "WEASEL_V2") for seed in (0, 1)]
+    assert found == [("1nn-ed", 0, LIMIT_S), *others]
+
+
+def test_a_trained_baseline_is_run_by_its_name(tmp_path, monkeypatch):
+    with_papers = []
+    monkeypatch.setattr("vlm_tsc.evaluate.trained.run_inception_time", lambda *given, **_: with_papers.append(given[2]))
+    run_named("inception-time", made_splits(), tmp_path, seed=2, given={}, limit_s=None)
+    assert with_papers == [Hyperparameters()]
+    majority = run_named("majority", made_splits(), tmp_path, seed=2, given={}, limit_s=None)
+    assert majority["classifier"] == "majority"
 
 
 def test_seeds_are_one_row(finished, tmp_path):

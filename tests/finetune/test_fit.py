@@ -22,6 +22,7 @@ from vlm_tsc.errors import InputError
 from vlm_tsc.finetune.adapter import load_finished
 from vlm_tsc.finetune.draws import Draw
 from vlm_tsc.finetune.fit import fit_adapter, last_whole_checkpoint
+from vlm_tsc.finetune.parts import quantisation_of
 from vlm_tsc.finetune.preflight import check_sees_picture, check_supervision
 from vlm_tsc.finetune.trainer import AnswerTrainer
 
@@ -29,7 +30,8 @@ PRESENTATION = Presentation(PromptBuilder(AnswerMap(("down", "up")), mode="IMAGE
 
 
 def fit(base: Path, adapter: Path, steps: int = 4, **changes):
-    model, processor = load_model(base)
+    quantisation = quantisation_of(changes.get("method", "lora"), LORA_TARGETS)
+    model, processor = load_model(base, quantisation=quantisation)
     options = {
         "base": "tiny",
         "base_folder": base,

@@ -11,13 +11,16 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
+from vlm_tsc.answer.quantised import Quantisation, bitsandbytes_config, keep_layout
 from vlm_tsc.conversation.processor import load_processor
 from vlm_tsc.errors import InputError
 
 
 def device() -> torch.device:
-    """The GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The GPU if there is one (under a launcher: this rank's own), else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")
 
 
 def device_name() -> str:
@@ -39,8 +42,10 @@ def choose_precision(wanted: str) -> torch.dtype:
     return {"bf16": torch.bfloat16, "fp32": torch.float32}[wanted]
 
 
-def load_model(folder: Path | str, precision: torch.dtype = torch.float32) -> tuple[Any, Any]:
-    """Model and processor of a local checkpoint folder, on the CPU, in evaluation mode.
+def load_model(
+    folder: Path | str, precision: torch.dtype = torch.float32, quantisation: Quantisation | None = None
+) -> tuple[Any, Any]:
+    """Model and processor of a local checkpoint folder, in evaluation mode; quantised on the device, else on the CPU.
 
     Weights stay in float32 on the CPU, where bfloat16 is used under autocast, and take `precision` on a GPU.
 
@@ -57,7 +62,11 @@ def load_model(folder: Path | str, precision: torch.dtype = torch.float32) -> tu
         config = AutoConfig.from_pretrained(folder)
         if type(config) not in AutoModelForImageTextToText._model_mapping:
             raise ValueError(f"a {config.model_type} model")
-        model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, config=config)
+        how: dict[str, Any] = {}
+        if quantisation is not None:
+            how["quantization_config"] = bitsandbytes_config(config, quantisation, precision)
+            how["device_map"] = {"": device()}
+        model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, config=config, **how)
     except (ValueError, OSError, KeyError) as error:
         raise InputError(
             "This checkpoint is no vision-language model that can be loaded.",
@@ -65,6 +74,8 @@ def load_model(folder: Path | str, precision: torch.dtype = torch.float32) -> tu
             got=str(error).split("\n")[0],
             allowed="a checkpoint that transformers' AutoModelForImageTextToText and AutoProcessor open",
         ) from error
+    if quantisation is not None:
+        keep_layout(model)
     return model.eval(), load_processor(folder)
 
 

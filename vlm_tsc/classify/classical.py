@@ -1,4 +1,4 @@
-"""The classical baselines, as aeon has them: the most frequent class and one nearest neighbour."""
+"""The classical baselines, as aeon has them: the most frequent class, one nearest neighbour, and any other by name."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vlm_tsc.archive.series_set import SeriesSet
+from vlm_tsc.classify import from_aeon
 from vlm_tsc.errors import InputError, nearest
 
 Series = np.ndarray | list[np.ndarray]
@@ -26,7 +27,7 @@ def _majority() -> Any:
 def _1nn_ed() -> Any:
     from aeon.classification.distance_based import KNeighborsTimeSeriesClassifier
 
-    return KNeighborsTimeSeriesClassifier(distance="euclidean", n_neighbors=1, n_jobs=_n_jobs())
+    return KNeighborsTimeSeriesClassifier(distance="euclidean", n_neighbors=1, n_jobs=from_aeon.n_cores())
 
 
 def _1nn_dtw() -> Any:
@@ -34,49 +35,64 @@ def _1nn_dtw() -> Any:
 
     # window 1.0: warping over the full length, which needs no tuning; several channels warp together (dependent DTW)
     window = {"window": 1.0}
-    return KNeighborsTimeSeriesClassifier(distance="dtw", distance_params=window, n_neighbors=1, n_jobs=_n_jobs())
+    return KNeighborsTimeSeriesClassifier(
+        distance="dtw", distance_params=window, n_neighbors=1, n_jobs=from_aeon.n_cores()
+    )
 
 
-def _n_jobs() -> int:
-    import numba
-
-    # not os.cpu_count() or -1: numba refuses more threads than the process may use, e.g. under taskset or Slurm
-    return numba.get_num_threads()
-
-
+# those that every run is compared with; others are run when they are named
 BASELINES: dict[str, Callable[[], Any]] = {"majority": _majority, "1nn-ed": _1nn_ed, "1nn-dtw": _1nn_dtw}
 TITLES = {"majority": "majority class", "1nn-ed": "1NN-ED", "1nn-dtw": "1NN-DTW"}
+ALL_TITLES = {**TITLES, **from_aeon.TITLES}
+NAMES = (*BASELINES, *from_aeon.SHORT)
 NEEDS_EQUAL_LENGTH = ("1nn-ed",)  # aeon's Euclidean distance silently cuts off the end of the longer of two series
 
 
-def make_baseline(name: str) -> Any:
+def refuse_unknown(name: str, others: tuple[str, ...] = ()) -> None:
+    """Raise InputError unless `name` is in NAMES or `others`, or the class of a classifier of aeon."""
+    if name in (*NAMES, *others) or from_aeon.is_known(name):
+        return
+    known = (*NAMES, *others)
+    close = nearest(name, (*known, *from_aeon.aeon_classes()), n=1)
+    allowed = f"{', '.join(known)}, or the class name of a classifier of aeon, such as WEASEL_V2"
+    raise InputError("Unknown baseline.", got=name, allowed=allowed, fix=f"did you mean {close[0]}?" if close else None)
+
+
+def make_baseline(name: str, seed: int = 0) -> Any:
     """A new, unfitted classifier of aeon (a `BaseClassifier`; typed Any, because importing aeon takes a second).
 
     Raises
     ------
     InputError
-        When `name` is not in BASELINES.
+        When there is no such baseline, or aeon cannot make it here.
     """
-    if name not in BASELINES:
-        close = nearest(name, BASELINES)
-        raise InputError(
-            "Unknown baseline.", got=name, allowed=BASELINES, fix=f"did you mean {close[0]}?" if close else None
-        )
-    return BASELINES[name]()
+    refuse_unknown(name)
+    return BASELINES[name]() if name in BASELINES else from_aeon.make(name, seed)
 
 
 def parameters(name: str) -> dict[str, Any]:
-    """What the classifier is made with, but for the number of cores, which changes no answer."""
-    return {key: value for key, value in make_baseline(name).get_params().items() if key != "n_jobs"}
+    """What the classifier is made with, but for its seed, and the number of cores, which changes no answer."""
+    found = make_baseline(name).get_params(deep=False)
+    plain = (bool, int, float, str, list, dict, type(None))
+    return {k: v if isinstance(v, plain) else repr(v) for k, v in found.items() if k not in ("n_jobs", "random_state")}
 
 
 def as_needed(name: str, train: SeriesSet, test: SeriesSet) -> tuple[Series, Series]:
     """The series of both parts in the form that the baseline takes.
 
-    Series of unequal length stay so for DTW, which is made for them. For the Euclidean distance all are stretched, by
-    linear interpolation, to the longest training series.
+    Series of unequal length stay so where a classifier is made for them, as DTW is. For the others, and for the
+    Euclidean distance, all are stretched, by linear interpolation, to the longest training series.
+
+    Raises
+    ------
+    InputError
+        When the series have several channels and the classifier takes one.
     """
-    if name not in NEEDS_EQUAL_LENGTH or train.n_timepoints == test.n_timepoints is not None:
+    classifier = make_baseline(name)
+    if train.n_channels > 1 and not classifier.get_tag("capability:multivariate"):
+        raise InputError("this classifier takes one channel", where=name, got=f"{train.n_channels} channels")
+    takes_unequal = classifier.get_tag("capability:unequal_length") and name not in NEEDS_EQUAL_LENGTH
+    if takes_unequal or train.n_timepoints == test.n_timepoints is not None:
         return train.X, test.X
     from aeon.transformations.collection.unequal_length import Resizer
 

@@ -26,21 +26,25 @@ def checkpoint_folder(base: BaseConfig, llava_root: Path | str | None = None) ->
     InputError
         When it is nowhere and cannot be downloaded, with the command that fetches it.
     """
+    if (found := local_folder(base, llava_root)) is not None:
+        return found
+    if llava_root is not None and not Path(os.path.expanduser(llava_root)).is_dir():
+        log.warning("--llava-root %s does not exist; looking elsewhere", llava_root)
     own = Path(os.path.expanduser(base.repository))
-    if (own / "config.json").is_file():
-        return own
-    if llava_root is not None:
-        root = Path(os.path.expanduser(llava_root))
-        if not root.is_dir():
-            log.warning("--llava-root %s does not exist; looking elsewhere", root)
-        for candidate in (root / base.repository, root / Path(base.repository).name, root / base.name):
-            if (candidate / "config.json").is_file():
-                return candidate
     if own.is_absolute() or own.is_dir():
         raise InputError(
             "There is no checkpoint in this folder.", where=f"--base {base.name}", got=f"no {own}/config.json"
         )
     return _from_hub(base, llava_root)
+
+
+def local_folder(base: BaseConfig, llava_root: Path | str | None = None) -> Path | None:
+    """The base's own folder, or its folder in `llava_root`; None where there is neither."""
+    candidates = [Path(os.path.expanduser(base.repository))]
+    if llava_root is not None:
+        root = Path(os.path.expanduser(llava_root))
+        candidates += [root / base.repository, root / Path(base.repository).name, root / base.name]
+    return next((folder for folder in candidates if (folder / "config.json").is_file()), None)
 
 
 def _from_hub(base: BaseConfig, llava_root: Path | str | None) -> Path:

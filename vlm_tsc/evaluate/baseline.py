@@ -60,7 +60,7 @@ class NotRun:
     command: str
 
     def __str__(self) -> str:
-        title = classical.TITLES[self.name]
+        title = classical.ALL_TITLES.get(self.name, self.name)
         minutes = max(self.seconds / 60, 1)
         return f"{title} was not run: it would take about {minutes:.0f} min. To run it:\n  {self.command}"
 
@@ -79,17 +79,19 @@ def run_baseline(
     Parameters
     ----------
     name : str
-        A key of `classical.BASELINES`.
+        One of `classical.NAMES`, or the class name of a classifier of aeon.
     splits : Splits
     runs : path
-        The folder of all runs; the baseline's is `<runs>/<dataset>/<name>`, with the split added unless it is official.
+        The folder of all runs; the baseline's is `<runs>/<dataset>/<name>`, with the split added unless it is official,
+        and the seed, unless it is 0, of those beyond `classical.BASELINES`, which draw nothing at random.
     given : mapping, optional
         How `splits` was loaded (dataset, data_dir, test, missing, lengths, vlm_root), for `config.yaml` and for the
         command that is named when the baseline is not run. Default: the dataset's name.
     seed : int
-        Written into metrics.json; the baselines draw nothing at random.
+        Of what a classifier draws at random.
     limit_s : float or None
-        Seconds above which, by an estimate, it is not run; None runs it however long it takes.
+        Seconds above which, by an estimate, it is not run (a nearest neighbour; of others nothing is known); None runs
+        it however long it takes.
 
     Returns
     -------
@@ -99,13 +101,14 @@ def run_baseline(
     Raises
     ------
     InputError
-        Unknown name; a dataset's name that cannot name a folder.
+        Unknown name; a dataset's name that cannot name a folder; series that the classifier does not take.
     """
     given = {"dataset": splits.test.name, **(given or {}), "split": splits.split}
     train, test = training_cases(splits), splits.test
-    folder = baseline_folder(name, splits, runs)
+    seeded = seed if name not in classical.BASELINES else 0
+    folder = baseline_folder(f"{name}-seed{seeded}" if seeded else name, splits, runs)
     outputs = [folder.predictions, folder.config, folder.metrics]
-    digest = _digest(name, splits.split, train, test)
+    digest = _digest(name, seeded, splits.split, train, test)
     state = check_stage(folder, STAGE, digest, outputs)
     if state == "done":
         return read_metrics(folder.metrics)
@@ -117,11 +120,8 @@ def run_baseline(
         return NotRun(name, per_case * test.n_cases, baseline_command(name, given))
 
     begin_stage(folder, STAGE, digest, outputs)
-    probabilities, train_seconds, predict_seconds = _fit_and_answer(
-        name, (X_train, train.y), X_test, test.class_names, per_case
-    )
-    answered = Answered(probabilities, train_seconds, predict_seconds)
-    document = write_run(folder, name, splits, train, answered, seed, _config(name, given))
+    answered = _fit_and_answer(name, seeded, (X_train, train.y), X_test, test.class_names, per_case)
+    document = write_run(folder, name, splits, train, answered, seed, _config(name, seeded, given))
     finish_stage(folder, STAGE, digest, counts={"train": train.counts, "test": test.counts})
     return document
 
@@ -186,40 +186,56 @@ def baseline_command(name: str, given: Mapping[str, Any]) -> str:
     return shlex.join(["python", "eval/baselines.py", name, *words])
 
 
-def _digest(name: str, split: str, train: SeriesSet, test: SeriesSet) -> str:
+def _digest(name: str, seed: int, split: str, train: SeriesSet, test: SeriesSet) -> str:
     """Hash of everything that determines the figures."""
     made_with = {"parameters": classical.parameters(name), "aeon": metadata.version("aeon")}
     settings = {"classifier": name, **made_with, "split": split, "class_names": train.class_names}
+    settings |= {"seed": seed} if seed else {}
     return data_hash(settings, [array for part in (train, test) for array in (*part.X, part.y, np.array(part.ids))])
 
 
 def _fit_and_answer(
     name: str,
+    seed: int,
     train: tuple[classical.Series, np.ndarray],
     X: classical.Series,
     class_names: tuple[str, ...],
     per_case: float,
-) -> tuple[np.ndarray, float, float]:
-    """Probabilities (n_cases, n_classes) of the cases `X`, columns as in `class_names`; seconds to fit; to answer."""
+) -> Answered:
+    """Fit on `train` and answer the cases `X`."""
     started = time.perf_counter()
-    classifier = classical.make_baseline(name).fit(*train)
+    classifier = _fitted(name, seed, train)
     fitted = time.perf_counter()
     columns = [class_names.index(str(label)) for label in classifier.classes_]
     probabilities = np.zeros((len(X), len(class_names)))  # a class that training lacks stays at 0
     chunk = classical.chunk_size(per_case)
     # a long wait is shown, a short one is not; disable=None: only on a terminal
-    with tqdm(total=len(X), desc=classical.TITLES[name], unit="case", delay=2, leave=False, disable=None) as bar:
+    with tqdm(
+        total=len(X), desc=classical.ALL_TITLES.get(name, name), unit="case", delay=2, leave=False, disable=None
+    ) as bar:
         start = 0  # not bar.n, which a disabled bar leaves at 0
         for part in classical.probabilities_in_chunks(classifier, X, chunk):
             probabilities[start : start + len(part), columns] = part
             start += len(part)
             bar.update(len(part))
-    return probabilities, fitted - started, time.perf_counter() - fitted
+    return Answered(probabilities, fitted - started, time.perf_counter() - fitted)
 
 
-def _config(name: str, given: Mapping[str, Any]) -> str:
+def _fitted(name: str, seed: int, train: tuple[classical.Series, np.ndarray]) -> Any:
+    classifier = classical.make_baseline(name, seed)
+    if name in classical.BASELINES:
+        return classifier.fit(*train)
+    try:
+        return classifier.fit(*train)
+    except ValueError as error:  # aeon's way to say that series are too short for it, or too few
+        what = "aeon's classifier does not take these series"
+        raise InputError(what, where=name, got=str(error).split("\n")[0][:200]) from error
+
+
+def _config(name: str, seed: int, given: Mapping[str, Any]) -> str:
     values = {key: str(value) for key, value in given.items() if value is not None}
-    content = {"classifier": name, "parameters": classical.parameters(name), **values}
+    seeded = {} if name in classical.BASELINES else {"seed": seed}
+    content = {"classifier": name, "parameters": classical.parameters(name), **seeded, **values}
     return "# Everything that determines this run.\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 

@@ -54,10 +54,11 @@ def cross_validate(settings: Settings, train: SeriesSet, n_folds: int, seed: int
         )
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(np.zeros(len(train.y)), train.y)
     for others, held_out in folds:
-        yield _fold(settings, train.select(others), train.select(held_out), seed)
+        yield one_fold(settings, train.select(others), train.select(held_out), seed)
 
 
-def _fold(settings: Settings, cases: SeriesSet, held_out: SeriesSet, seed: int) -> Fold:
+def one_fold(settings: Settings, cases: SeriesSet, held_out: SeriesSet, seed: int) -> Fold:
+    """Fine-tune on `cases`, of which some may choose the checkpoint, and answer `held_out`."""
     from vlm_tsc.answer.ask import ask_views
     from vlm_tsc.answer.model import choose_precision
     from vlm_tsc.conversation.augmented import more_views

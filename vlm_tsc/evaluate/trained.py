@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,12 @@ from pydantic import BaseModel
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import training_cases
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
-from vlm_tsc.evaluate.baseline import STAGE, Answered, baseline_folder, write_run
+from vlm_tsc.errors import InputError
+from vlm_tsc.evaluate.baseline import STAGE, Answered, NotRun, baseline_folder, run_baseline, write_run
 from vlm_tsc.evaluate.metrics import read_metrics
+from vlm_tsc.evaluate.search import INCEPTION_TIME, STUDY_FILE, Score, held_out_parts, mean_score, scores_of
+from vlm_tsc.evaluate.search import search as choose
+from vlm_tsc.files import write_json
 from vlm_tsc.manifest import begin_stage, check_stage, data_hash, finish_stage
 from vlm_tsc.run import RunFolder
 
@@ -24,6 +29,20 @@ if TYPE_CHECKING:
     from vlm_tsc.archive import Splits
 
 NAME = "inception-time"
+
+
+def run_named(
+    name: str, splits: Splits, runs: Path | str, *, seed: int, given: Mapping[str, Any], limit_s: float | None
+) -> dict[str, Any] | NotRun:
+    """Any baseline by its name: a trained one with its own defaults, else as `run_baseline` does."""
+    if name == NAME:
+        return run_inception_time(splits, runs, Hyperparameters(), seed=seed, given=given)
+    if name == "masked-transformer":
+        from vlm_tsc.classify.masked_transformer.options import RunOptions
+        from vlm_tsc.evaluate.masked import run_with_options  # builds on this module
+
+        return run_with_options(RunOptions(seed=seed), splits, Path(runs), given)
+    return run_baseline(name, splits, runs, seed=seed, given=given, limit_s=limit_s)
 
 
 @dataclass(frozen=True)
@@ -46,6 +65,9 @@ class Method:
         Files that `fit_and_answer` writes into the run's folder besides the model.
     validation : SeriesSet, optional
         Cases that it looks at besides those it trains on.
+    asked : mapping
+        What config.yaml says besides, or instead of `parameters`: what a search chose differs between seeds of one
+        experiment, what it was asked does not.
     """
 
     name: str
@@ -55,6 +77,7 @@ class Method:
     facts: Mapping[str, Any] = field(default_factory=dict)
     pictures: Sequence[str] = ()
     validation: SeriesSet | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_trained(
@@ -67,6 +90,8 @@ def run_trained(
     given: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train, answer the test part, and write the files of a run; what was interrupted goes on.
+
+    After `ranks.join_processes`, in several processes: all train, the first writes.
 
     Parameters
     ----------
@@ -89,11 +114,21 @@ def run_trained(
     state = check_stage(folder, STAGE, digest, outputs)
     if state == "done":
         return read_metrics(folder.metrics)
-    begin_stage(folder, STAGE, digest, outputs)
+    from vlm_tsc.classify.ranks import current_ranks  # torch takes seconds
+
+    ranks = current_ranks()
+    ranks.wait()  # until each has seen the folder as it was
+    if ranks.is_first:
+        begin_stage(folder, STAGE, digest, outputs)
+    ranks.wait()
     answered = method.fit_and_answer(folder)
+    if not ranks.is_first:
+        ranks.wait()
+        return read_metrics(folder.metrics)
     config = _config(method, seed, splits, given)
     document = write_run(folder, method.name, splits, train, answered, seed, config, method.facts)
     finish_stage(folder, STAGE, digest, counts={"train": train.counts, "test": splits.test.counts})
+    ranks.wait()
     return document
 
 
@@ -104,23 +139,73 @@ def run_inception_time(
     *,
     seed: int = 0,
     given: Mapping[str, Any] | None = None,
+    search: Search | None = None,
 ) -> dict[str, Any]:
-    """InceptionTime as a run; see `run_trained`.
+    """InceptionTime as a run; see `run_trained`. After `ranks.join_processes`, each process trains its own members.
 
-    Validation cases that were carved from train are trained on: the epoch is chosen by the training loss.
+    Validation cases that were carved from train are trained on: the epoch is chosen by the training loss. With a
+    `search`, some hyperparameters are chosen first, on cases held out of train; what was tried and chosen is in
+    `search.json` in the run's folder.
     """
     train, test = training_cases(splits), splits.test
+    run, chosen, asked = run_name(hyperparameters, seed), hyperparameters, {}
+    if search is not None:
+        run = run_name(hyperparameters, seed, f"{NAME}-search")
+        chosen = _searched(baseline_folder(run, splits, runs).path, splits, hyperparameters, search, seed)
+        asked = {"parameters": hyperparameters.model_dump()}
+        asked |= {"search": {"trials": search.n_trials, "names": list(search.names)}}
 
     def fit_and_answer(folder: RunFolder) -> Answered:
         from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier  # torch and aeon take seconds
 
-        options = {**hyperparameters.model_dump(), "random_state": seed, "model_dir": str(folder.path / "model")}
+        options = {**chosen.model_dump(), "random_state": seed, "model_dir": str(folder.path / "model")}
         classifier = InceptionTimeClassifier(**options)
         classifier.fit(train.X, train.y)
         return answer(classifier.ensemble_, test)
 
-    method = Method(NAME, run_name(hyperparameters, seed), hyperparameters.model_dump(), fit_and_answer)
+    method = Method(NAME, run, chosen.model_dump(), fit_and_answer, asked=asked)
     return run_trained(method, splits, train, runs, seed=seed, given=given)
+
+
+@dataclass(frozen=True)
+class Search:
+    """How many settings to try, and the names of the hyperparameters to choose."""
+
+    n_trials: int
+    names: tuple[str, ...]
+
+
+def _searched(
+    folder: Path, splits: Splits, hyperparameters: Hyperparameters, search: Search, seed: int
+) -> Hyperparameters:
+    """The hyperparameters with the chosen ones in them."""
+    from vlm_tsc.classify.ranks import current_ranks
+
+    if current_ranks().count > 1:
+        raise InputError("a search runs in one process", where="--search", fix="search first, without a launcher")
+    parts = held_out_parts(splits, seed)
+    sizes = [held_out.n_cases for _, held_out in parts]
+    trials = folder / "trials"  # models of one trial, so that an interrupted one goes on
+
+    def score(values: dict[str, Any], number: int) -> Score:
+        from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier
+
+        def fit(cases: SeriesSet, part: int) -> Any:
+            place = str(trials / f"{key[:8]}-{number}-{part}")
+            options = {**hyperparameters.model_dump(), **values, "random_state": seed, "model_dir": place}
+            return InceptionTimeClassifier(**options).fit(cases.X, cases.y)
+
+        found = mean_score(scores_of(parts, fit), sizes)
+        shutil.rmtree(trials, ignore_errors=True)
+        return found
+
+    space = {name: INCEPTION_TIME[name] for name in search.names}
+    # the test part is no argument of it
+    cases = [array for pair in parts for part in pair for array in (*part.X, part.y, np.array(part.ids))]
+    key = data_hash({"searched": list(space), **hyperparameters.model_dump(), "seed": seed}, cases)
+    found = choose(folder / STUDY_FILE, key, space, search.n_trials, score, seed=seed)
+    write_json(folder / "search.json", {"chosen": found.chosen, "held_out": sizes, "trials": found.trials})
+    return hyperparameters.model_copy(update=found.chosen)
 
 
 def answer(model: Any, test: SeriesSet) -> Answered:
@@ -133,7 +218,7 @@ def answer(model: Any, test: SeriesSet) -> Answered:
 
 
 def run_name(hyperparameters: BaseModel, seed: int, name: str = NAME) -> str:
-    """`inception-time`, and what is not the default: `inception-time-epochs100-seed1`."""
+    """`name`, and what is not the default: `inception-time-epochs100-seed1`."""
     usual = type(hyperparameters)()
     words = []
     for key in type(hyperparameters).model_fields:
@@ -154,5 +239,5 @@ def _digest(method: Method, seed: int, splits: Splits, train: SeriesSet) -> str:
 def _config(method: Method, seed: int, splits: Splits, given: Mapping[str, Any] | None) -> str:
     known = {"dataset": splits.test.name, **(given or {}), "split": splits.split}
     values = {key: str(value) for key, value in known.items() if value is not None}
-    content = {"classifier": method.name, "parameters": dict(method.parameters), "seed": seed, **values}
+    content = {"classifier": method.name, "parameters": dict(method.parameters), "seed": seed, **values, **method.asked}
     return "# Everything that determines this run.\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

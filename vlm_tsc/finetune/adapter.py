@@ -1,20 +1,17 @@
-"""The adapter: which parts of a base are trained, and the folder that holds all a finished run needs."""
+"""The adapter folder: all that a finished run needs, and nothing else."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from torch import nn
+from peft import PeftModel
 
 from vlm_tsc.answer.model import load_model
-from vlm_tsc.bases import Part
+from vlm_tsc.answer.quantised import Quantisation
 from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.conversation.processor import load_processor
 from vlm_tsc.errors import InputError
@@ -22,79 +19,6 @@ from vlm_tsc.files import write_json
 
 PRESENTATION_FILE = "presentation.json"
 BASE_FILE = "base.json"
-
-
-def projector_names(model: nn.Module, patterns: Mapping[Part, str]) -> list[str]:
-    """Names of the projector's linear layers; refuses a base in which the pattern finds none."""
-    found = [name for name, _ in model.named_modules() if re.fullmatch(patterns["projector"], name)]
-    if not found:
-        raise InputError(
-            "The base has no projector that this project knows.",
-            where="lora_targets.projector in the base's YAML",
-            got=patterns["projector"],
-            allowed="a pattern that fits the projector's linear layers, or --trainable without projector",
-        )
-    return found
-
-
-def add_lora(
-    model: nn.Module,
-    patterns: Mapping[Part, str],
-    parts: Sequence[Part],
-    *,
-    r: int,
-    alpha: int,
-    dropout: float,
-) -> PeftModel:
-    """Freeze `model` and make `parts` trainable: LoRA on language and vision, the small projector in full.
-
-    Parameters
-    ----------
-    patterns : mapping
-        Part ("language", "projector", "vision") → pattern that the full names of its linear layers match.
-    parts : sequence of {"language", "projector", "vision"}
-
-    Raises
-    ------
-    InputError
-        When a pattern finds no layer.
-    """
-    lora = [patterns[part] for part in parts if part != "projector"]
-    names = [name for name, _ in model.named_modules()]
-    for pattern in lora:
-        if not any(re.fullmatch(pattern, name) for name in names):
-            raise InputError(
-                "No layer of the base matches a LoRA pattern.",
-                where="lora_targets in the base's YAML",
-                got=pattern,
-                allowed="a pattern that fits full module names",
-            )
-    config = LoraConfig(
-        r=r,
-        lora_alpha=alpha,
-        lora_dropout=dropout,
-        target_modules="|".join(f"(?:{pattern})" for pattern in lora) if lora else _NOTHING,
-        modules_to_save=projector_names(model, patterns) if "projector" in parts else None,
-        bias="none",
-    )
-    return get_peft_model(model, config)
-
-
-_NOTHING = r"(?!)"  # matches no module: only the projector is trained
-
-
-def set_trainable(model: nn.Module, patterns: Mapping[Part, str], parts: Sequence[Part]) -> nn.Module:
-    """`method: full`: every weight of `parts` is trained, all others are frozen."""
-    markers = {
-        "language": {"language_model", "text_model", "lm_head"},
-        "vision": {"vision_tower", "vision_model", "visual"},
-    }
-    wanted = set().union(*(markers[part] for part in parts if part != "projector"))
-    projector = projector_names(model, patterns) if "projector" in parts else []
-    for name, parameter in model.named_parameters():
-        chosen = bool(wanted & set(name.split("."))) or any(name.startswith(f"{layer}.") for layer in projector)
-        parameter.requires_grad_(chosen)
-    return model
 
 
 def base_hash(folder: Path | str) -> str:
@@ -156,8 +80,28 @@ def read_adapter_facts(folder: Path) -> tuple[Presentation, dict[str, Any]]:
         ) from None
 
 
+def quantisation_in(facts: dict[str, Any]) -> Quantisation | None:
+    """How the base was quantised that this adapter was trained on, so that it is quantised alike again."""
+    return Quantisation.from_dict(facts["quantised"]) if facts.get("quantised") else None
+
+
 def load_finished(folder: Path, base_folder: Path, precision: torch.dtype) -> tuple[Any, Any, dict[str, Any]]:
-    """Model with its adapter, processor, and the facts of its training, from a finished adapter folder.
+    """As `load_adapter`; merged where that loses nothing, which spares two products in every layer.
+
+    Raises
+    ------
+    InputError
+        When the folder is no finished adapter, or was trained on another base.
+    """
+    model, processor, facts = load_adapter(folder, base_folder, precision)
+    whole = isinstance(model, PeftModel) and quantisation_in(facts) is None
+    if whole and next(model.parameters()).dtype == torch.float32:  # coarser weights would be rounded by it
+        model = model.merge_and_unload()
+    return model.eval(), processor, facts
+
+
+def load_adapter(folder: Path, base_folder: Path, precision: torch.dtype) -> tuple[Any, Any, dict[str, Any]]:
+    """Model with its adapter beside its weights, processor, and the facts of its training; of `method: full` the model.
 
     Raises
     ------
@@ -177,8 +121,5 @@ def load_finished(folder: Path, base_folder: Path, precision: torch.dtype) -> tu
     if facts["method"] == "full":  # the folder is a checkpoint of its own
         model, _ = load_model(folder, precision)
         return model, load_processor(base_folder), facts
-    model, processor = load_model(base_folder, precision)
-    model = PeftModel.from_pretrained(model, folder)
-    if next(model.parameters()).dtype == torch.float32:  # coarser weights would be rounded by it
-        model = model.merge_and_unload()  # spares two products in every layer
-    return model.eval(), processor, facts
+    model, processor = load_model(base_folder, precision, quantisation_in(facts))
+    return PeftModel.from_pretrained(model, folder).eval(), processor, facts

@@ -55,10 +55,10 @@ class TrainingDraws(Dataset):
 
     def __getitem__(self, draw: int) -> Draw:
         epoch, position = divmod(draw, len(self.cases))
-        i = int(_order(self.seed, epoch, len(self.cases))[position])
+        i = int(epoch_order(self.seed, epoch, len(self.cases))[position])
         return Draw(self.augmented.show(self.cases[i], self.ids[i], epoch), self.answers[i])
 
 
-def _order(seed: int, epoch: int, n_cases: int) -> np.ndarray:
+def epoch_order(seed: int, epoch: int, n_cases: int) -> np.ndarray:
     """The order of the cases in one epoch; recomputed per draw, which costs microseconds and needs no state."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch]))).permutation(n_cases)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import PrinterCallback, TrainingArguments
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.trainer_utils import set_seed
 
 from vlm_tsc.answer.ask import ask
@@ -22,8 +23,9 @@ from vlm_tsc.bases import Part
 from vlm_tsc.conversation.augmented import Augmented
 from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.files import full_disk_named
-from vlm_tsc.finetune.adapter import add_lora, name_base, projector_names, set_trainable, write_adapter_facts
+from vlm_tsc.finetune.adapter import name_base, write_adapter_facts
 from vlm_tsc.finetune.draws import Draw, TrainingDraws
+from vlm_tsc.finetune.parts import make_trainable, projector_names, quantisation_of
 from vlm_tsc.finetune.preflight import check_sees_picture, check_supervision
 from vlm_tsc.finetune.progress import ProgressLines
 from vlm_tsc.finetune.trainer import AnswerTrainer
@@ -56,6 +58,7 @@ def fit_adapter(
     precision: torch.dtype,
     seed: int,
     checkpoint_steps: int,
+    gradient_checkpointing: bool = False,
     deepspeed: str | None = None,
     report_to: str = "none",
     run_name: str | None = None,
@@ -74,7 +77,7 @@ def fit_adapter(
     set_seed(seed)
     presentation = augmented.presentation
     projector = projector_names(model, patterns) if "projector" in parts else []
-    model = add_lora(model, patterns, parts, **lora) if method == "lora" else set_trainable(model, patterns, parts)
+    model = make_trainable(model, patterns, parts, method, lora)
     answers = presentation.builder.answer_map
     trie = answer_trie(processor, presentation.question(train.X[0]), answers.answers)
     tokens = dict(zip(answers.answers, trie.answers, strict=True))
@@ -98,6 +101,8 @@ def fit_adapter(
         warmup_steps=warmup_ratio,
         weight_decay=0.01,
         bf16=precision == torch.bfloat16,
+        activation_checkpointing=gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},  # the other way needs inputs that want a gradient
         use_cpu=not torch.cuda.is_available(),
         seed=seed,
         logging_steps=10,
@@ -138,24 +143,35 @@ def fit_adapter(
         callbacks=[ProgressLines(progress)],
     )
     trainer.remove_callback(PrinterCallback)
-    _preflight(model, processor, draws, tokens)
+    _preflight(model, processor, draws, tokens, precision)
     started = time.monotonic()
     with full_disk_named(adapter_folder.parent):
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
+        part = adapter_folder.with_name(adapter_folder.name + ".part")
         if trainer.is_world_process_zero():
-            training = {"method": method, "steps": steps, "augment": augmented.strength}
+            shutil.rmtree(part, ignore_errors=True)
+        trainer.save_model(str(part))  # on every rank: under ZeRO-3 each holds a piece; the first alone writes
+        if trainer.is_world_process_zero():
+            quantisation = quantisation_of(method, patterns)
+            training: dict[str, Any] = {"method": method, "steps": steps, "augment": augmented.strength}
             training["seconds"] = round(time.monotonic() - started, 1)
+            if quantisation is not None:
+                training["quantised"] = quantisation.to_dict()
             whole = processor if method == "full" else None
-            _finish(trainer, whole, presentation, adapter_folder, base, base_folder, **training)
+            _finish(part, trainer, whole, presentation, adapter_folder, base, base_folder, **training)
             shutil.rmtree(checkpoints, ignore_errors=True)
+    if deepspeed is not None:
+        unset_hf_deepspeed_config()  # or the base that evaluation loads on one rank waits to be parted among all
     return model.eval()
 
 
-def _preflight(model: Any, processor: Any, draws: TrainingDraws, tokens: Mapping[str, Sequence[int]]) -> None:
+def _preflight(
+    model: Any, processor: Any, draws: TrainingDraws, tokens: Mapping[str, Sequence[int]], precision: torch.dtype
+) -> None:
     examples = [draws[i] for i in range(min(_PREFLIGHT_CASES, len(draws)))]
     check_supervision(processor, examples, [tokens[example.answer] for example in examples])
     model.eval()
-    check_sees_picture(model, processor, examples)
+    check_sees_picture(model, processor, examples, precision)
     model.train()
 
 
@@ -182,6 +198,7 @@ def last_whole_checkpoint(folder: Path) -> str | None:
 
 
 def _finish(
+    part: Path,
     trainer: AnswerTrainer,
     processor: Any,
     presentation: Presentation,
@@ -190,10 +207,7 @@ def _finish(
     base_folder: Path,
     **training: Any,
 ) -> None:
-    """Write the adapter folder; with a processor it is a whole checkpoint, for `method: full`."""
-    part = adapter_folder.with_name(adapter_folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    trainer.save_model(str(part))
+    """Complete the folder of saved weights; with a processor it is a whole checkpoint, for `method: full`."""
     name_base(part, base)
     if processor is not None:
         processor.save_pretrained(part)

@@ -36,7 +36,9 @@ def check_supervision(processor: Any, draws: Sequence[Draw], tokens: Sequence[Se
 
 
 @torch.no_grad()
-def check_sees_picture(model: Any, processor: Any, draws: Sequence[Draw]) -> float:
+def check_sees_picture(
+    model: Any, processor: Any, draws: Sequence[Draw], precision: torch.dtype = torch.float32
+) -> float:
     """The largest change of a logit when the pictures are blanked; refuses when there is none.
 
     Returns 0 without a check where there are no pictures.
@@ -46,7 +48,8 @@ def check_sees_picture(model: Any, processor: Any, draws: Sequence[Draw]) -> flo
     logits = []
     for shown in ([draw.shown for draw in draws], [draw.shown.blank() for draw in draws]):
         inputs = {k: v.to(model.device) for k, v in encode_prompts(processor, shown).items()}
-        logits.append(model(**inputs, logits_to_keep=1).logits[:, -1].float())
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
+            logits.append(model(**inputs, logits_to_keep=1).logits[:, -1].float())
     change = float((logits[0] - logits[1]).abs().max())
     if not change > 0:
         raise InputError(

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vlm_tsc.answer.model import (
     be_quiet,
     choose_precision,
@@ -18,7 +20,10 @@ from vlm_tsc.archive.splits import Splits
 from vlm_tsc.bases import BaseConfig
 from vlm_tsc.conversation.augmented import augmented_within
 from vlm_tsc.conversation.presentation import Presentation
+from vlm_tsc.errors import InputError
 from vlm_tsc.finetune.fit import fit_adapter
+from vlm_tsc.finetune.parts import quantisation_of
+from vlm_tsc.finetune.plan import choose_micro_batch, one_rank_without_a_launcher, zero_stage
 from vlm_tsc.finetune.steps import choose_steps
 from vlm_tsc.settings import Settings
 
@@ -41,7 +46,18 @@ def finetune_with(
     be_quiet()
     use_all_cores()
     precision = choose_precision(settings.precision)
-    model, processor = load_model(base_folder, precision)
+    stage = zero_stage(settings.deepspeed)
+    quantisation = quantisation_of(settings.method, base.lora_targets)
+    if quantisation is not None and stage == 3:
+        raise InputError(
+            "ZeRO-3 parts every weight among the ranks, and quantised ones cannot be parted.",
+            where="--deepspeed, --method",
+            got=f"{settings.deepspeed}, {settings.method}",
+            fix="--deepspeed configs/deepspeed/zero2.json, or --method lora",
+        )
+    micro_batch = choose_micro_batch(settings, base, base_folder, splits, presentation)
+    weights = torch.float32 if settings.method == "full" else precision  # trained weights are in float32
+    model, processor = load_model(base_folder, weights, quantisation)
     assert settings.batch_size is not None and settings.context_length is not None  # the base's YAML has them
     assert settings.trainable is not None and settings.learning_rate is not None
     steps = choose_steps(
@@ -54,40 +70,44 @@ def finetune_with(
     )
     attention = model.config._attn_implementation
     use_attention_for_training(model)
-    trained = fit_adapter(
-        model.to(device()),
-        processor,
-        splits.train,
-        splits.validation,
-        augmented_within(
-            presentation,
+    if stage != 3:  # there, no device need hold all of it
+        model = model.to(device())
+    with one_rank_without_a_launcher(settings.deepspeed):
+        trained = fit_adapter(
+            model,
             processor,
-            settings.context_length,
-            strength=settings.augment or 0.0,
+            splits.train,
+            splits.validation,
+            augmented_within(
+                presentation,
+                processor,
+                settings.context_length,
+                strength=settings.augment or 0.0,
+                seed=seed,
+            ),
+            adapter_folder,
+            base=settings.base,
+            base_folder=base_folder,
+            patterns=base.lora_targets,
+            parts=settings.trainable,
+            method=settings.method,
+            lora={"r": settings.lora_r, "alpha": settings.lora_alpha, "dropout": settings.lora_dropout},
+            steps=steps,
+            batch_size=micro_batch,
+            eval_batch_size=settings.eval_batch_size or settings.batch_size,
+            learning_rate=settings.learning_rate,
+            projector_learning_rate=settings.projector_learning_rate,
+            warmup_ratio=settings.warmup_ratio,
+            gradient_accumulation=settings.gradient_accumulation * (settings.batch_size // micro_batch),
+            label_smoothing=settings.label_smoothing,
+            precision=precision,
             seed=seed,
-        ),
-        adapter_folder,
-        base=settings.base,
-        base_folder=base_folder,
-        patterns=base.lora_targets,
-        parts=settings.trainable,
-        method=settings.method,
-        lora={"r": settings.lora_r, "alpha": settings.lora_alpha, "dropout": settings.lora_dropout},
-        steps=steps,
-        batch_size=settings.batch_size,
-        eval_batch_size=settings.eval_batch_size or settings.batch_size,
-        learning_rate=settings.learning_rate,
-        projector_learning_rate=settings.projector_learning_rate,
-        warmup_ratio=settings.warmup_ratio,
-        gradient_accumulation=settings.gradient_accumulation,
-        label_smoothing=settings.label_smoothing,
-        precision=precision,
-        seed=seed,
-        checkpoint_steps=settings.checkpoint_steps or max(20, -(-steps // _MOST_CHECKPOINTS)),
-        deepspeed=str(settings.deepspeed) if settings.deepspeed else None,
-        report_to=settings.report_to,
-        run_name=run_name,
-        progress=progress,
-    )
+            checkpoint_steps=settings.checkpoint_steps or max(20, -(-steps // _MOST_CHECKPOINTS)),
+            gradient_checkpointing=settings.gradient_checkpointing,
+            deepspeed=str(settings.deepspeed) if settings.deepspeed else None,
+            report_to=settings.report_to,
+            run_name=run_name,
+            progress=progress,
+        )
     model.set_attn_implementation(attention)  # forward, the fused one is the faster
     return trained, processor

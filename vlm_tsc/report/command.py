@@ -27,10 +27,8 @@ def command_of(run: RunFolder) -> str:
         return shlex.join(["python", "train.py", *options_of_run(load_settings(run.config))])
     given = {key: type(OPTIONS[key] or "")(value) for key, value in baseline.items() if key in OPTIONS}
     command = baseline_command(baseline["classifier"], given)
-    if "options" not in baseline:
-        return command
     seed = f"--seed {baseline['seed']}" if baseline.get("seed") else ""
-    return " ".join(filter(None, [command, baseline["options"], seed]))
+    return " ".join(filter(None, [command, baseline.get("options"), seed]))
 
 
 def baseline_config(run: RunFolder) -> dict[str, Any] | None:

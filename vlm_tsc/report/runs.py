@@ -18,7 +18,7 @@ from vlm_tsc.evaluate.metrics import read_metrics
 from vlm_tsc.run import NEUTRAL
 
 log = logging.getLogger(__name__)
-TITLES = {**classical.TITLES, "inception-time": "InceptionTime", "masked-transformer": "masked transformer"}
+TITLES = {**classical.ALL_TITLES, "inception-time": "InceptionTime", "masked-transformer": "masked transformer"}
 
 Run = Mapping[str, Any]  # the content of a metrics.json; with "run" and "settings" where `collect` read it
 
@@ -121,7 +121,8 @@ def base_name(base: str) -> str:
 
 def _title(run: Run) -> str:
     """The classifier's name, and the note that its metrics.json makes of how it was trained."""
-    name = TITLES.get(run["classifier"], run["classifier"])
+    classifier: str = run["classifier"]
+    name = TITLES.get(classifier, classifier)
     return f"{name}, {run['note']}" if run.get("note") else name
 
 

@@ -52,7 +52,9 @@ def train(argv: Sequence[str]) -> None:
         raise InputError("a model cannot go on from itself", where="--start-from", allowed="another folder")
     from vlm_tsc.classify.inception_time.ensemble import Ensemble, train_ensemble  # torch takes seconds
     from vlm_tsc.classify.model_folder import read_folder
+    from vlm_tsc.classify.ranks import join_processes
 
+    ranks = join_processes()
     start = options.start_from
     train_ensemble(
         X,
@@ -64,7 +66,8 @@ def train(argv: Sequence[str]) -> None:
         folder=options.model_dir,
         start=None if start is None else Ensemble.from_files(read_folder(start), start),
     )
-    print(f"{len(X)} cases, {len(classes)} classes; the model and its log.jsonl are in {options.model_dir}")
+    if ranks.is_first:
+        print(f"{len(X)} cases, {len(classes)} classes; the model and its log.jsonl are in {options.model_dir}")
 
 
 def predict(argv: Sequence[str]) -> None:

@@ -25,6 +25,7 @@ from vlm_tsc.classify.model_folder import (
     tensors_of,
     write_folder,
 )
+from vlm_tsc.classify.ranks import Ranks, current_ranks
 from vlm_tsc.classify.scaling import Scaling
 from vlm_tsc.errors import InputError
 from vlm_tsc.manifest import data_hash
@@ -104,9 +105,16 @@ class Ensemble:
         return cls(network.to(device()).eval(), scaling, hyperparameters, facts["classes"], *origin)
 
 
-def _network(n_channels: int, n_classes: int, hyperparameters: Hyperparameters, random_state: int) -> InceptionTime:
+def _network(
+    n_channels: int,
+    n_classes: int,
+    hyperparameters: Hyperparameters,
+    random_state: int,
+    members: range | None = None,
+) -> InceptionTime:
+    """All members, or those that are named."""
     sizes = hyperparameters.filters, hyperparameters.depth
-    return InceptionTime(n_channels, n_classes, *sizes, range(hyperparameters.models), random_state)
+    return InceptionTime(n_channels, n_classes, *sizes, members or range(hyperparameters.models), random_state)
 
 
 def train_ensemble(
@@ -120,7 +128,7 @@ def train_ensemble(
     folder: Path | None = None,
     start: Ensemble | None = None,
 ) -> Ensemble:
-    """Train an ensemble.
+    """Train an ensemble; after `ranks.join_processes`, in several processes, each of which returns all of it.
 
     Parameters
     ----------
@@ -137,15 +145,20 @@ def train_ensemble(
     Raises
     ------
     InputError
-        When `start` is of another shape, or `folder` holds another model.
+        When `start` is of another shape, `folder` holds another model, or there are more processes than members.
     """
+    ranks = current_ranks()
+    if ranks.count > hyperparameters.models:
+        what, got = "there are more processes than networks to train", f"{ranks.count} processes"
+        raise InputError(what, where="the launcher", got=got, allowed=f"at most {hyperparameters.models}")
     fingerprint = _fingerprint(X, codes, classes, hyperparameters, random_state, validation, start)
     if folder is not None and (folder / FACTS).exists():
         return _finished(folder, fingerprint)
     scaling = Scaling.of(X)
-    network = _network(len(X[0]), len(classes), hyperparameters, random_state).to(device())
+    shape = len(X[0]), len(classes), hyperparameters, random_state
+    network = _network(*shape, ranks.own(hyperparameters.models)).to(device())
     if start is not None:
-        _start_from(network, start, classes, hyperparameters)
+        _start_from(network, start, classes, hyperparameters, ranks)
     seconds = train(
         network,
         Cases.of(X, scaling, device(), codes),
@@ -156,16 +169,25 @@ def train_ensemble(
         validation=None if validation is None else Cases.of(validation[0], scaling, device(), validation[1]),
         folder=folder,
         fingerprint=fingerprint,
+        ranks=ranks,
     )
+    if ranks.count > 1:
+        whole = ranks.joined(network.state_dict())
+        network = _network(*shape).to(device()).eval()
+        network.load_state_dict(whole)
     longest = max(case.shape[1] for case in X)
     made = Ensemble(network, scaling, hyperparameters, classes, longest, fingerprint, seconds)
     if folder is not None:
-        write_folder(folder, made.files())
-        (folder / STATE_FILE).unlink(missing_ok=True)
+        if ranks.is_first:
+            write_folder(folder, made.files())
+            (folder / STATE_FILE).unlink(missing_ok=True)
+        ranks.wait()
     return made
 
 
-def _start_from(network: InceptionTime, start: Ensemble, classes: list[Any], hyperparameters: Hyperparameters) -> None:
+def _start_from(
+    network: InceptionTime, start: Ensemble, classes: list[Any], hyperparameters: Hyperparameters, ranks: Ranks
+) -> None:
     for name in ("filters", "depth", "models"):
         got, allowed = getattr(hyperparameters, name), getattr(start.hyperparameters, name)
         if got != allowed:
@@ -176,7 +198,7 @@ def _start_from(network: InceptionTime, start: Ensemble, classes: list[Any], hyp
         raise InputError(what, where="the training cases", got=n_channels, allowed=start.n_channels)
     same = classes == start.classes
     taken = {name: value for name, value in start.network.state_dict().items() if same or name not in ("head", "bias")}
-    network.load_state_dict(taken, strict=same)
+    network.load_state_dict(ranks.share(taken), strict=same)
 
 
 def _fingerprint(

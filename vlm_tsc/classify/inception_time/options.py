@@ -17,7 +17,7 @@ def _option(group: str, default: Any, description: str, **shown: Any) -> Any:
 
 
 class RunOptions(Hyperparameters):
-    """Of `python eval/baselines.py inception-time --dataset NAME`."""
+    """Of every way to train it."""
 
     preset: Literal["paper", "seed"] = _option(
         GROUP, "paper", "The paper's hyperparameters, or those of the SageMaker algorithm (100 epochs)."
@@ -27,6 +27,19 @@ class RunOptions(Hyperparameters):
     def hyperparameters(self) -> Hyperparameters:
         """Without what is only an option."""
         return Hyperparameters(**{name: getattr(self, name) for name in Hyperparameters.model_fields})
+
+
+class DatasetOptions(RunOptions):
+    """Of `python eval/baselines.py inception-time --dataset NAME`, which holds cases out of train itself."""
+
+    search: int | None = _option(
+        GROUP,
+        None,
+        "Choose filters, depth, lr and batch_size, those that are not given, among N settings on cases held out of "
+        "train; then train on all of it.",
+        unset="none",
+        ge=1,
+    )
 
 
 class TrainOptions(RunOptions):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -11,18 +12,19 @@ from vlm_tsc.classify.epochs import by_group, run_epochs
 from vlm_tsc.classify.inception_time.cases import Cases, epoch_batches
 from vlm_tsc.classify.inception_time.network import InceptionTime
 from vlm_tsc.classify.inception_time.optimizer import MemberAdam, Plateau
+from vlm_tsc.classify.ranks import ALONE, Ranks
 from vlm_tsc.errors import InputError
 
 
 class Training:
-    """The state of a training run between two epochs.
+    """The state of a training run between two epochs; with several processes, of this one's members.
 
     The weights that count in the end are those after each member's epoch of lowest training loss, as in the authors'
     code: no case is held out to choose by.
     """
 
-    def __init__(self, network: InceptionTime, rate: float, random_state: int):
-        self.network, self.random_state = network, random_state
+    def __init__(self, network: InceptionTime, rate: float, random_state: int, ranks: Ranks = ALONE):
+        self.network, self.random_state, self.ranks = network, random_state, ranks
         self.optimizer = MemberAdam(dict(network.named_parameters()))
         self.plateau = Plateau(len(network.members), rate, network.head.device)
         self.best_losses = torch.full_like(self.plateau.best, torch.inf)
@@ -50,12 +52,13 @@ class Training:
             self.optimizer.step(self.plateau.rates)
             sums += torch.stack([losses.detach(), (logits.argmax(2) == codes).sum(0)])
         losses, accuracies = sums / len(cases)
-        if not bool(losses.isfinite().all()):
+        loss, accuracy = self.ranks.average(torch.stack([losses.mean(), accuracies.mean()]), len(members)).tolist()
+        if not math.isfinite(loss):  # in every process alike, or the others would wait for this one
             where = f"epoch {self.epoch}"
             raise InputError("the training loss is not finite", where=where, got=losses.tolist(), fix="a lower lr")
         self._keep_best(losses)
         self.plateau.step(losses)
-        return float(losses.mean()), float(accuracies.mean())
+        return loss, accuracy
 
     @torch.no_grad()
     def _keep_best(self, losses: torch.Tensor) -> None:
@@ -100,6 +103,7 @@ def train(
     folder: Path | None = None,
     fingerprint: str = "",
     save_every_seconds: float = 30.0,
+    ranks: Ranks = ALONE,
 ) -> float:
     """Train `network` on `cases` and leave it, in evaluation mode, with each member's best weights.
 
@@ -116,18 +120,20 @@ def train(
         (of the averaged probabilities).
     fingerprint : str
         Hash of all that determines the run; a state with another one is not gone on from.
+    ranks : Ranks
+        With several processes, `network` holds this one's members; see `vlm_tsc.classify.epochs.run_epochs`.
 
     Returns
     -------
     float
         Seconds that the epochs took, those before an interruption included.
     """
-    training = Training(network, lr, random_state)
+    training = Training(network, lr, random_state, ranks)
 
     def one_epoch() -> dict[str, float]:
         loss, accuracy = training.run_epoch(cases, batch_size)
         line = {"train_loss": loss, "train_accuracy": accuracy}
-        return line if validation is None else line | _validated(network, validation, batch_size)
+        return line if validation is None else line | _validated(network, validation, batch_size, ranks)
 
     run_epochs(
         training,
@@ -137,14 +143,15 @@ def train(
         folder=folder,
         fingerprint=fingerprint,
         save_every_seconds=save_every_seconds,
+        ranks=ranks,
     )
     training.take_best()
     return training.seconds
 
 
-def _validated(network: InceptionTime, cases: Cases, batch_size: int) -> dict[str, float]:
+def _validated(network: InceptionTime, cases: Cases, batch_size: int, ranks: Ranks) -> dict[str, float]:
     assert cases.codes is not None
-    answered = probabilities(network, cases, batch_size)
+    answered = ranks.average(probabilities(network, cases, batch_size), len(network.members))
     right = answered.gather(1, cases.codes[:, None])[:, 0]
     accuracy = (answered.argmax(1) == cases.codes).float().mean()
     # the smallest probability that counts is that of scikit-learn's log_loss in single precision

@@ -64,6 +64,11 @@ class Model:
     def n_channels(self) -> int:
         return len(self.scaling.mean)
 
+    @property
+    def n_timepoints(self) -> int:
+        """Of the longest training case."""
+        return self.grid.longest
+
     def probabilities(self, X: Sequence[np.ndarray]) -> np.ndarray:
         """Of cases (n_channels, n_timepoints) of any length: (n_cases, n_classes), float64, columns as `classes`."""
         return self.network.probabilities(self._patched(X), EVAL_BATCH).cpu().numpy()

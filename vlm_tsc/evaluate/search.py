@@ -1,0 +1,185 @@
+"""Hyperparameters chosen on cases held out of train, by Optuna; what was interrupted goes on. Test is never asked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlm_tsc.archive.series_set import SeriesSet
+from vlm_tsc.archive.splits import training_cases
+from vlm_tsc.errors import InputError
+
+if TYPE_CHECKING:
+    from vlm_tsc.archive import Splits
+
+log = logging.getLogger(__name__)
+
+STUDY_FILE = "search.db"  # SQLite, of Optuna; holds numbers and texts, no pickle
+MAX_FOLDS = 3
+
+
+@dataclass(frozen=True)
+class Range:
+    """A number from `low` to `high`; its logarithm is what is drawn evenly."""
+
+    low: float
+    high: float
+
+
+Space = Mapping[str, tuple[Any, ...] | Range]
+INCEPTION_TIME: Space = {
+    "filters": (16, 32, 64),
+    "depth": (3, 6, 9),
+    "lr": Range(1e-4, 1e-2),
+    "batch_size": (16, 32, 64),
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good one setting is on held-out cases: mean -log p of the true class, share of right answers."""
+
+    log_loss: float
+    accuracy: float
+
+    @classmethod
+    def of(cls, probabilities: np.ndarray, codes: np.ndarray) -> Score:
+        """Of probabilities (n_cases, n_classes) and the position of each case's class."""
+        right = probabilities[np.arange(len(codes)), codes].clip(1e-7)
+        return cls(float(-np.log(right).mean()), float((probabilities.argmax(axis=1) == codes).mean()))
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search found.
+
+    Attributes
+    ----------
+    chosen : dict
+        Name → value of the best setting.
+    trials : list of dict
+        Every trial in its order: values, and its log_loss and accuracy (None where it could not be trained).
+    """
+
+    chosen: dict[str, Any]
+    trials: list[dict[str, Any]]
+
+
+def held_out_parts(splits: Splits, seed: int) -> list[tuple[SeriesSet, SeriesSet]]:
+    """(cases to train on, cases to judge by), of the training part alone.
+
+    The split's validation part where it has one; else up to three stratified folds of train, because a fifth of so few
+    cases tells nothing.
+
+    Raises
+    ------
+    InputError
+        When a class of train has a single case.
+    """
+    if splits.validation is not None:
+        return [(splits.train, splits.validation)]
+    from sklearn.model_selection import StratifiedKFold
+
+    train = training_cases(splits)
+    least = min(count for count in train.counts.values() if count)
+    if least < 2:
+        fix = "choose the settings yourself: no case of that class can be held out"
+        raise InputError("a search needs two training cases of every class", where=train.name, got=1, fix=fix)
+    folds = StratifiedKFold(min(MAX_FOLDS, least), shuffle=True, random_state=seed)
+    return [(train.select(a), train.select(b)) for a, b in folds.split(np.zeros(train.n_cases), train.y)]
+
+
+def search(
+    database: Path, key: str, space: Space, n_trials: int, score: Callable[[dict[str, Any], int], Score], *, seed: int
+) -> Searched:
+    """Try `n_trials` settings and return the one of lowest log-loss.
+
+    The log-loss and not the accuracy decides: of few held-out cases most settings get equally many right.
+
+    Parameters
+    ----------
+    database : Path
+        SQLite file of the study. Trials that are finished there are not done again, one that was interrupted is; a
+        larger `n_trials` goes on from a finished search.
+    key : str
+        Hash of all that determines a trial's score; trials of another key are not looked at.
+    space : mapping
+        What is chosen: name → values, or a Range.
+    score : callable
+        (values, number of the trial) → Score. An InputError, such as a loss that is no number, ends the trial alone.
+    seed : int
+        Trial k depends on this, k and the scores before it, so that an interrupted search finds what any other does.
+
+    Raises
+    ------
+    InputError
+        When no trial could be trained.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    database.parent.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(
+        storage=f"sqlite:///{database.resolve()}", study_name=key, direction="minimize", load_if_exists=True
+    )
+    state = optuna.trial.TrialState
+    for trial in study.get_trials(states=(state.RUNNING,)):
+        study.tell(trial.number, state=state.FAIL)
+    problem: InputError | None = None
+    while (done := len(_finished(study))) < n_trials:
+        study.sampler = optuna.samplers.TPESampler(seed=int(np.random.default_rng([seed, done]).integers(2**31)))
+        trial = study.ask()
+        values = {name: _suggested(trial, name, choices) for name, choices in space.items()}
+        try:
+            found = score(values, done)
+        except InputError as error:
+            problem = error
+            log.warning("search, trial %d of %d: %s: %s", done + 1, n_trials, values, str(error).split("\n")[0])
+            trial.set_user_attr("refused", str(error))
+            study.tell(trial, state=state.FAIL)
+            continue
+        trial.set_user_attr("score", asdict(found))
+        study.tell(trial, found.log_loss)
+        log.warning("search, trial %d of %d: %s: %s", done + 1, n_trials, values, found)
+    trials = [{**one.params, **one.user_attrs.get("score", _NO_SCORE)} for one in _finished(study)[:n_trials]]
+    scored = [one for one in trials if one["log_loss"] is not None]
+    if not scored:
+        raise problem or InputError("no setting could be trained", where=database)
+    best = min(scored, key=lambda one: one["log_loss"])
+    return Searched({name: best[name] for name in space}, trials)
+
+
+_NO_SCORE = {"log_loss": None, "accuracy": None}
+
+
+def _finished(study: Any) -> list[Any]:
+    """Trials that were scored or refused, in their order; not those that were interrupted."""
+    return [one for one in study.get_trials(deepcopy=False) if {"score", "refused"} & set(one.user_attrs)]
+
+
+def _suggested(trial: Any, name: str, choices: tuple[Any, ...] | Range) -> Any:
+    if isinstance(choices, Range):
+        return trial.suggest_float(name, choices.low, choices.high, log=True)
+    return trial.suggest_categorical(name, choices)
+
+
+def scores_of(parts: list[tuple[SeriesSet, SeriesSet]], fit: Callable[[SeriesSet, int], Any]) -> Iterator[Score]:
+    """Score of each part; `fit(cases, number of the part)` gives a classifier."""
+    for i, (train, held_out) in enumerate(parts):
+        classifier = fit(train, i)
+        columns = [held_out.class_names.index(str(label)) for label in classifier.classes_]
+        probabilities = np.zeros((held_out.n_cases, len(held_out.class_names)))  # a class that the fold lacks
+        probabilities[:, columns] = classifier.predict_proba(held_out.X)
+        yield Score.of(probabilities, np.array([held_out.class_names.index(label) for label in held_out.y]))
+
+
+def mean_score(scores: Iterator[Score], sizes: list[int]) -> Score:
+    """Over all held-out cases, of which part i has `sizes[i]`."""
+    both = np.array([(one.log_loss, one.accuracy) for one in scores])
+    log_loss, accuracy = np.average(both, axis=0, weights=sizes)
+    return Score(float(log_loss), float(accuracy))

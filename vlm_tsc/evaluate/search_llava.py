@@ -1,0 +1,68 @@
+"""A LLaVA's training settings, chosen on cases held out of train before its run begins."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlm_tsc.errors import InputError
+from vlm_tsc.evaluate.search import STUDY_FILE, Range, Score, Space, held_out_parts, mean_score, search
+from vlm_tsc.files import write_json
+from vlm_tsc.manifest import data_hash
+from vlm_tsc.run import RunFolder, training_settings
+from vlm_tsc.settings import Settings
+
+if TYPE_CHECKING:
+    from vlm_tsc.archive import Splits
+
+AROUND = 4.0  # the learning rate may be this many times smaller or larger than the given one
+
+
+def space_of(settings: Settings) -> Space:
+    """What is chosen: the learning rate around the given one, augmentation, label smoothing."""
+    assert settings.learning_rate is not None and settings.augment is not None  # the base's YAML has them
+    rate = settings.learning_rate
+    return {
+        "learning_rate": Range(rate / AROUND, rate * AROUND),
+        "augment": tuple(sorted({0.0, 1.0, settings.augment})),
+        "label_smoothing": tuple(sorted({0.0, 0.1, settings.label_smoothing})),
+    }
+
+
+def search_settings(settings: Settings, run: RunFolder, splits: Splits, seed: int) -> Settings:
+    """`settings` with the chosen ones in them, and `run` as the run's folder; `search.json` there says what was tried.
+
+    Each trial fine-tunes on the training cases (but for the held-out ones) as a run does. What was interrupted goes on
+    after the last finished trial.
+
+    Raises
+    ------
+    InputError
+        Under a launcher of several processes, or when a class of train has a single case.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("a search runs in one process", where="--search", fix="search first, without a launcher")
+    from vlm_tsc.answer.model import be_quiet
+
+    be_quiet()
+    from vlm_tsc.evaluate.cross_validation import one_fold
+
+    assert settings.search is not None
+    parts, space = held_out_parts(splits, seed), space_of(settings)
+    sizes = [held_out.n_cases for _, held_out in parts]
+
+    def score(values: dict[str, Any], _: int) -> Score:
+        tried = settings.model_copy(update=values)
+        folds = (one_fold(tried, train, held_out, seed) for train, held_out in parts)
+        return mean_score((Score(fold.log_loss, fold.accuracy) for fold in folds), sizes)
+
+    # the test part is no argument of it
+    cases = [array for pair in parts for part in pair for array in (*part.X, part.y, np.array(part.ids))]
+    key = data_hash({**training_settings(settings), "searched": list(space), "seed": seed}, cases)
+    found = search(run.path / STUDY_FILE, key, space, settings.search, score, seed=seed)
+    write_json(run.path / "search.json", {"chosen": found.chosen, "held_out": sizes, "trials": found.trials})
+    # named, and no longer to be searched: `config.yaml` then says how to make this very run again
+    update = {**found.chosen, "run_name": run.path.name, "seeds": None, "seed": seed, "search": None}
+    return settings.model_copy(update=update)

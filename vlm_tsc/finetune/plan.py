@@ -1,0 +1,118 @@
+"""What a fine-tuning asks of this device: its memory plan, its part of a batch, its place among the ranks."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from transformers import AutoConfig
+
+from vlm_tsc.answer.model import choose_precision, device
+from vlm_tsc.archive.splits import Splits
+from vlm_tsc.bases import BaseConfig
+from vlm_tsc.conversation.budget import TokenCounter
+from vlm_tsc.conversation.presentation import Presentation
+from vlm_tsc.conversation.processor import load_processor
+from vlm_tsc.errors import InputError
+from vlm_tsc.finetune.estimate import Plan
+from vlm_tsc.finetune.micro_batch import check_divides, fitting_micro_batch, warn_if_too_large
+from vlm_tsc.finetune.sizes import sizes_of
+from vlm_tsc.settings import Settings
+
+_LONGEST = 32  # questions whose tokens are counted
+
+
+def plan_of(
+    settings: Settings, tokens: int, image_tokens: int, *, width: int, fused: bool = True, ranks: int = 1
+) -> Plan:
+    """What these settings ask of one device, for the estimate of its memory."""
+    assert settings.trainable is not None and settings.lora_r is not None  # the base's YAML has them
+    return Plan(
+        method=settings.method,
+        parts=settings.trainable,
+        r=settings.lora_r,
+        dropout=bool(settings.lora_dropout),
+        checkpointing=settings.gradient_checkpointing,
+        tokens=tokens,
+        image_tokens=image_tokens,
+        width=width,
+        fused=fused,
+        stage=zero_stage(settings.deepspeed),
+        ranks=ranks,
+        offload=settings.deepspeed is not None and "offload_param" in settings.deepspeed.read_text(encoding="utf-8"),
+    )
+
+
+def choose_micro_batch(
+    settings: Settings, base: BaseConfig, folder: Path, splits: Splits, presentation: Presentation
+) -> int:
+    """Cases at once: as many as are wanted or fit a GPU; on a CPU the whole batch, with a warning."""
+    assert settings.batch_size is not None
+    sizes = sizes_of(AutoConfig.from_pretrained(folder), base.lora_targets)
+    tokens, image_tokens = _longest(load_processor(folder), presentation, splits)
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if device().type == "cpu":
+        plan = plan_of(settings, tokens, image_tokens, width=4, fused=False, ranks=ranks)
+        micro_batch = check_divides(settings.micro_batch or settings.batch_size, settings.batch_size)
+        warn_if_too_large(sizes, plan, micro_batch, psutil.virtual_memory().available)
+        return micro_batch
+    width = 2 if choose_precision(settings.precision) == torch.bfloat16 else 4
+    plan = plan_of(settings, tokens, image_tokens, width=width, ranks=ranks)
+    free, whole = torch.cuda.mem_get_info(device())
+    memory = free if ranks == 1 else whole  # all ranks must choose alike, whatever else one GPU is busy with
+    return fitting_micro_batch(
+        sizes, plan, settings.batch_size, memory, given=settings.micro_batch, where=torch.cuda.get_device_name(device())
+    )
+
+
+def _longest(processor: Any, presentation: Presentation, splits: Splits) -> tuple[int, int]:
+    """Tokens of the longest training conversation, and of its pictures; of the many-lettered ones only."""
+    counter = TokenCounter(processor, presentation.builder, presentation.size)
+    questions = sorted(map(presentation.question, splits.train.X), key=len)[-_LONGEST:]
+    return int(counter.count(questions).max()), counter.image_tokens
+
+
+def zero_stage(deepspeed: Path | None) -> int:
+    """Stage of ZeRO in DeepSpeed's settings: 1 parts the optimizer's state among the ranks, 2 also gradients, 3 all.
+
+    Raises
+    ------
+    InputError
+        When the file is no JSON.
+    """
+    if deepspeed is None:
+        return 0
+    try:
+        values = json.loads(deepspeed.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError("DeepSpeed's settings are no JSON.", where=f"--deepspeed {deepspeed}", got=error) from None
+    return int(values.get("zero_optimization", {}).get("stage", 0))
+
+
+@contextmanager
+def one_rank_without_a_launcher(deepspeed: Path | None) -> Iterator[None]:
+    """DeepSpeed looks for MPI where no launcher has said which rank this is: say that it is the only one, meanwhile."""
+    if deepspeed is None or "WORLD_SIZE" in os.environ:
+        yield
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    before = {name: os.environ.get(name) for name in alone}
+    os.environ.update(alone)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,1 @@
+"""Stage 9: what a person does with a finished run."""

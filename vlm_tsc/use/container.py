@@ -1,0 +1,206 @@
+"""The entry of the Docker image: python -m vlm_tsc.use.container train | serve | mlflow, by SageMaker's layout.
+
+Below /opt/ml, or $VLM_TSC_ML: input/config/hyperparameters.json, input/data/<channel>/, model/, output/failure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from vlm_tsc.archive.formats import SUFFIXES, read
+from vlm_tsc.archive.policies import without_missing
+from vlm_tsc.errors import InputError, exits_cleanly, nearest
+from vlm_tsc.files import write_text
+from vlm_tsc.options import model_from_cli
+from vlm_tsc.use import serve
+
+LAYOUT = "VLM_TSC_ML"
+CLASSIFIERS = ("inception-time", "llava")
+FAILURE_LENGTH = 1024  # characters of output/failure that SageMaker shows
+OURS = ("training", "validation", "model_dir", "start_from", "dataset", "test", "vlm_root")  # what the layout says
+
+
+@exits_cleanly
+def main(argv: Sequence[str]) -> int:
+    """`argv`: what to do, then options of `serve` or `mlflow`."""
+    commands = {"train": _train_or_say_why, "serve": _serve, "mlflow": _mlflow}
+    name, words = (argv[0], argv[1:]) if argv else ("nothing", [])
+    if name not in commands:
+        close = nearest(name, commands, n=1)
+        fix = f"did you mean {close[0]}?" if close else None
+        raise InputError("this image has no such command", got=name, allowed=commands, fix=fix)
+    return commands[name](Path(os.environ.get(LAYOUT, "/opt/ml")), words)
+
+
+def _train_or_say_why(root: Path, words: Sequence[str]) -> int:
+    if words:
+        raise InputError("train takes no options", got=words, allowed=_hyperparameter_file(root))
+    try:
+        train(root)
+    except Exception as error:  # SageMaker shows this file, and nobody reads the log of a job
+        write_text(root / "output" / "failure", str(error)[:FAILURE_LENGTH])
+        raise
+    return 0
+
+
+def train(root: Path) -> None:
+    """Hyperparameters and channels below `root` → `root/model`, which `serve` opens.
+
+    The hyperparameter `classifier` is inception-time (default) or llava; the others are those of `eval/baselines.py
+    inception-time train`, or a LLaVA's settings. Channels: training; for InceptionTime also validation, and model with
+    an earlier job's model, plain or as model.tar.gz, to go on from.
+
+    Raises
+    ------
+    InputError
+        For every way in which hyperparameters or channels can be wrong.
+    """
+    hyperparameters = read_hyperparameters(_hyperparameter_file(root))
+    classifier = hyperparameters.pop("classifier", CLASSIFIERS[0])
+    if classifier not in CLASSIFIERS:
+        where = "hyperparameter classifier"
+        raise InputError("there is no such classifier", where=where, got=classifier, allowed=CLASSIFIERS)
+    training, validation = (table_of(root, channel) for channel in ("training", "validation"))
+    if training is None:
+        raise InputError("there is no training table", where=_channel(root, "training"), allowed=", ".join(SUFFIXES))
+    if classifier == "llava":
+        _train_llava(root, hyperparameters, training)
+        return
+    files = {"training": training, "validation": validation, "model_dir": root / "model"}
+    with _earlier_model(_channel(root, "model")) as start:
+        _train_inception_time(hyperparameters, {**files, "start_from": start})
+
+
+def read_hyperparameters(path: Path) -> dict[str, str]:
+    """Name → text, words of a name joined by `_`; what SageMaker's own tools add is left out. {} without the file.
+
+    Raises
+    ------
+    InputError
+        When the file is no JSON object, or holds what the layout decides.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError("the hyperparameters are no JSON", where=path, got=error) from error
+    if not isinstance(content, dict):
+        raise InputError("the hyperparameters are no JSON object", where=path, got=type(content).__name__)
+    named = {name.replace("-", "_"): str(value).strip('"') for name, value in content.items()}
+    found = {name: value for name, value in named.items() if not name.startswith(("sagemaker_", "_"))}
+    taken = [name for name in found if name in OURS]
+    if taken:
+        raise InputError("the folders decide this", where=path, got=taken, fix="remove it")
+    return found
+
+
+def table_of(root: Path, channel: str) -> Path | None:
+    """The one table of a channel; None without the channel.
+
+    Raises
+    ------
+    InputError
+        When there are several.
+    """
+    folder = _channel(root, channel)
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name.lower().endswith(SUFFIXES)]
+    if len(found) > 1:
+        got = [str(path.relative_to(folder)) for path in found]
+        raise InputError("a channel must hold one table", where=folder, got=got)
+    return found[0] if found else None
+
+
+def _hyperparameter_file(root: Path) -> Path:
+    return root / "input" / "config" / "hyperparameters.json"
+
+
+def _channel(root: Path, name: str) -> Path:
+    return root / "input" / "data" / name
+
+
+@contextmanager
+def _earlier_model(channel: Path) -> Iterator[Path | None]:
+    archive = channel / "model.tar.gz"
+    if not archive.is_file():
+        yield channel if channel.is_dir() else None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with tarfile.open(archive) as file:
+                file.extractall(folder, filter="data")  # nothing outside the folder, no links, no devices
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise InputError("the earlier model cannot be unpacked", where=archive, got=error) from error
+        yield Path(folder)
+
+
+def _train_inception_time(hyperparameters: Mapping[str, str], files: Mapping[str, Path | None]) -> None:
+    from vlm_tsc.classify.epochs import LOG_FILE
+    from vlm_tsc.classify.inception_time import command
+
+    given = {**hyperparameters, **{name: path for name, path in files.items() if path is not None}}
+    command.train([f"--{name}={value}" for name, value in given.items()])
+    folder = files["model_dir"]
+    assert folder is not None
+    for line in (folder / LOG_FILE).read_text(encoding="utf-8").splitlines():  # SageMaker reads metrics off the log
+        print("; ".join(f"{name}={value:g}" for name, value in json.loads(line).items()))
+
+
+def _train_llava(root: Path, hyperparameters: Mapping[str, str], table: Path) -> None:
+    extra = [name for name in ("validation", "model") if _channel(root, name).exists()]
+    if extra:
+        fix = "leave it out: a LLaVA holds a fifth of the training cases out itself, where there are enough"
+        raise InputError("a LLaVA takes no such channel", where=_channel(root, ""), got=extra, fix=fix)
+    part = read(table)
+    X = without_missing(part, "error")
+    from vlm_tsc.answer.model import be_quiet
+
+    be_quiet()
+    from vlm_tsc.classify.llava import LlavaClassifier
+
+    settings: dict[str, Any] = dict(hyperparameters)
+    base = settings.pop("base", "plot-llava-mini")
+    classifier = LlavaClassifier(base, settings=settings)
+    classifier.fit(X, np.array(part.labels))
+    classifier.save(root / "model" / "adapter")  # not model/ itself: a mount point cannot be replaced by a rename
+
+
+def _serve(root: Path, words: Sequence[str]) -> int:
+    port = os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080")
+    return serve.main([str(root / "model"), "--host", "0.0.0.0", "--port", port, *words])
+
+
+class MlflowOptions(BaseModel):
+    """Of `mlflow`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field("0.0.0.0", description="Address to listen on.", json_schema_extra={"group": "mlflow"})
+    port: int = Field(5000, description="Port to listen on.", ge=1, le=65535, json_schema_extra={"group": "mlflow"})
+
+
+def _mlflow(root: Path, words: Sequence[str]) -> int:
+    description = "Show the curves that `train.py --report-to mlflow` wrote into the folder mounted at output/runs."
+    options = model_from_cli(words, MlflowOptions, prog="-m vlm_tsc.use.container mlflow", description=description)
+    serve.listening(options.host, options.port).close()  # a busy port is told in our words
+    runs = root / "output" / "runs"
+    runs.mkdir(parents=True, exist_ok=True)
+    store = ["--backend-store-uri", f"sqlite:///{runs.resolve() / 'mlflow.db'}"]
+    place = ["--host", options.host, "--port", str(options.port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "ui", *store, *place]
+    os.execv(sys.executable, command)  # signals reach it as they would reach us
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,187 @@
+"""A finished run as a folder that others can open: python -m vlm_tsc.use.export RUN --merge [--output FOLDER]"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vlm_tsc.bases import BaseConfig, load_base
+from vlm_tsc.config import load_settings
+from vlm_tsc.errors import InputError, exits_cleanly
+from vlm_tsc.files import full_disk_named, write_text
+from vlm_tsc.options import help_text, options_of, parse, raise_all, validated
+from vlm_tsc.run import RunFolder
+from vlm_tsc.settings import UserPath
+
+PROG = "-m vlm_tsc.use.export"
+DESCRIPTION = (
+    "Write a finished run as a folder with its model card: its adapter alone, or with --merge a whole checkpoint that "
+    "from_pretrained opens, after a check on test cases that it answers as before."
+)
+
+
+def _option(default: Any, description: str, **details: Any) -> Any:
+    shown = {"group": "export"} | {key: details.pop(key) for key in ("metavar", "unset") if key in details}
+    return Field(default, description=description, json_schema_extra=shown, **details)
+
+
+class ExportOptions(BaseModel):
+    """Of `python -m vlm_tsc.use.export RUN`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    merge: bool = _option(False, "Merge the adapter into its base.")
+    dequantise: bool = _option(False, "Merge also into a base that was quantised: its weights are unpacked.")
+    precision: Literal["base", "fp32", "bf16", "fp16"] = _option("base", "Number format of the merged weights.")
+    cases: int = _option(32, "Test cases on which the merged model is compared.", ge=1)
+    output: UserPath | None = _option(None, "Folder to write.", metavar="DIR", unset="RUN/export")
+    push: str | None = _option(
+        None, "Upload it to this Hugging Face repository, made private.", metavar="OWNER/NAME", unset="no"
+    )
+    llava_root: UserPath | None = _option(None, "Folder of local checkpoints.", metavar="DIR", unset="the run's")
+    debug: bool = _option(False, "Show the traceback of an error.")
+
+
+@exits_cleanly
+def main(argv: Sequence[str]) -> int:
+    """Export, and upload if asked."""
+    run, options = _given(argv)
+    output = options.output or run.path / "export"
+    if options.push:
+        _check_login()
+    if output.exists():
+        raise InputError(
+            "This folder is there already.", where="--output", got=output, fix="remove it, or name another"
+        )
+    from vlm_tsc.answer.model import be_quiet, use_all_cores
+
+    be_quiet()
+    use_all_cores()
+    print(export(run, output, options))
+    if options.push:
+        print(f"uploaded to {_push(output, options.push)}")
+    return 0
+
+
+def export(run: RunFolder, output: Path, options: ExportOptions) -> str:
+    """Write `output` in one rename; returns what to tell.
+
+    Raises
+    ------
+    InputError
+        When the run is not finished, its base is not here, or the merged model answers otherwise.
+    """
+    from vlm_tsc.conversation.processor import checkpoint_folder
+    from vlm_tsc.conversation.records import read_records
+    from vlm_tsc.evaluate.evaluation import RecordedCases
+    from vlm_tsc.evaluate.metrics import read_metrics
+    from vlm_tsc.finetune.adapter import read_adapter_facts
+    from vlm_tsc.use.model_card import model_card
+
+    settings = load_settings(run.config)
+    metrics = read_metrics(run.metrics)
+    presentation, facts = read_adapter_facts(run.adapter)
+    base = load_base(settings.base, root := options.llava_root or settings.llava_root)
+    records = read_records(run.test, images_in=run.path)
+    part = output.with_name(output.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    merged = None
+    with full_disk_named(output.parent):
+        if options.merge:
+            cases = RecordedCases(_spread(records, options.cases), run.path)
+            merged = _write_merged(run, part, checkpoint_folder(base, root), base, cases, options)
+        else:
+            shutil.copytree(run.adapter, part)
+        question = records[0]["conversations"][0]["value"]
+        write_text(part / "README.md", model_card(base, facts, metrics, presentation, question, merged=merged))
+        os.replace(part, output)
+    return f"{merged}\nwritten to {output}" if merged else f"written to {output}"
+
+
+def _write_merged(
+    run: RunFolder, part: Path, base_folder: Path, base: BaseConfig, cases: Sequence[Any], options: ExportOptions
+) -> str:
+    """Merge, check, and write weights, processor, and how cases are shown; says what the check found."""
+    from vlm_tsc.finetune.adapter import read_adapter_facts, write_adapter_facts
+    from vlm_tsc.use.merge import merge
+
+    dtype = _dtype(options.precision, base_folder)
+    model, processor, found = merge(run.adapter, base_folder, dtype, cases, dequantise=options.dequantise)
+    model.save_pretrained(part)
+    processor.save_pretrained(part)
+    presentation, facts = read_adapter_facts(run.adapter)
+    own = {key: value for key, value in facts.items() if key not in ("name", "hash", "quantised")}
+    write_adapter_facts(part, presentation, facts["name"], base_folder, **{**own, "method": "full"})
+    return str(found)
+
+
+def _dtype(precision: str, base_folder: Path) -> Any:
+    """The format asked for; the base's own where it is one of these."""
+    import torch
+    from transformers import AutoConfig
+
+    formats = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if precision in formats:
+        return formats[precision]
+    own = AutoConfig.from_pretrained(base_folder).dtype
+    return own if own in formats.values() else torch.float32
+
+
+def _spread(records: Sequence[Any], n: int) -> list[Any]:
+    """`n` of the records, evenly over all."""
+    n = min(n, len(records))
+    return [records[i * len(records) // n] for i in range(n)]
+
+
+def _check_login() -> None:
+    from huggingface_hub import get_token
+
+    if not get_token():
+        raise InputError(
+            "An upload needs a Hugging Face account, and nobody is logged in here.",
+            where="--push",
+            fix="hf auth login, or HF_TOKEN in the environment; without --push the folder is only written",
+        )
+
+
+def _push(folder: Path, repository: str) -> str:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        HfApi().create_repo(repository, private=True, exist_ok=True)
+        HfApi().upload_folder(folder_path=folder, repo_id=repository)
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise InputError(
+            "The upload failed; the folder is whole.",
+            where=f"--push {repository}",
+            got=str(error).split("\n")[0],
+            fix=f"hf upload {repository} {folder}",
+        ) from None
+    return f"https://huggingface.co/{repository}"
+
+
+def _given(argv: Sequence[str]) -> tuple[RunFolder, ExportOptions]:
+    options = options_of(ExportOptions)
+    words = parse(argv, options, PROG)
+    if words.help:
+        print(help_text(options, PROG, DESCRIPTION, "RUN"))
+        sys.exit(0)
+    value, problems = validated(ExportOptions, words.given)
+    folder = Path(words.positional[0] if words.positional else "")
+    if len(words.positional) != 1 or not (folder / "config.yaml").is_file():
+        got = " ".join(words.positional) or "nothing"
+        problems.append(InputError("name one run folder", where="RUN", got=got, allowed="a folder with a config.yaml"))
+    raise_all([*words.problems, *problems], "the options of the export")
+    assert value is not None  # else there was a problem
+    return RunFolder(folder), value
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
