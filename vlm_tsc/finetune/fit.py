@@ -145,6 +145,8 @@ def fit_adapter(
         if trainer.is_world_process_zero():
             training = {"method": method, "steps": steps, "augment": augmented.strength}
             training["seconds"] = round(time.monotonic() - started, 1)
+            lengths = train.lengths.tolist()
+            training |= {"n_channels": train.n_channels, "lengths": [min(lengths), max(lengths)]}
             whole = processor if method == "full" else None
             _finish(trainer, whole, presentation, adapter_folder, base, base_folder, **training)
             shutil.rmtree(checkpoints, ignore_errors=True)

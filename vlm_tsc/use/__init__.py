@@ -1,0 +1,1 @@
+"""What a person does with a finished run: predict new series, and see what mattered."""
