@@ -1,4 +1,4 @@
-"""Measure against the peers: python -m benchmarks [rendering|dataset|score|memory …] [--quick]"""
+"""Measure against the peers: python -m benchmarks [rendering|dataset|score|memory|explain …] [--quick]"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-NAMES = {"rendering": "rendering", "dataset": "data", "score": "score", "memory": "memory"}
+NAMES = {"rendering": "rendering", "dataset": "data", "score": "score", "memory": "memory", "explain": "explain"}
 
 
 def main(argv: list[str]) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,21 @@ def load_classifier(folder: Path | str, settings: Mapping[str, Any] | None = Non
     if settings:
         raise InputError("Only a vision-language model takes these settings.", where=folder, got=list(settings))
     return kind.load(saved.model)
+
+
+def run_digest(saved: Saved) -> str:
+    """Hash of a model's files and of its run's settings: of all that determines its answers."""
+    files = sorted(path for path in saved.model.rglob("*") if path.is_file())
+    return digest_of([*files, saved.run / "config.yaml"] if saved.run else files)
+
+
+def digest_of(paths: Sequence[Path]) -> str:
+    """SHA-256, in hex, of the content of files in this order, each read piece by piece."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _classifier(model: Path) -> str | None:

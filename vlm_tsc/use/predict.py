@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -17,11 +14,12 @@ from tqdm import tqdm
 
 from vlm_tsc.archive.policies import Missing
 from vlm_tsc.archive.unlabelled import table_width, unlabelled_parts
-from vlm_tsc.classify.saved import Saved, find_saved, load_classifier
+from vlm_tsc.classify.saved import Saved, digest_of, find_saved, load_classifier, run_digest
 from vlm_tsc.errors import InputError, exits_cleanly
 from vlm_tsc.settings import UserPath
 from vlm_tsc.use.answers_file import AnswersFile
 from vlm_tsc.use.command_line import option, run_and_options
+from vlm_tsc.use.csv_text import csv_text
 from vlm_tsc.use.trained import Trained, trained_on
 
 PROG = "-m vlm_tsc.use.predict"
@@ -146,31 +144,10 @@ def _rows(classifier: Any, classes: Sequence[str], chunk: Sequence[Case]) -> lis
     ]
 
 
-def csv_text(rows: Sequence[Sequence[Any]]) -> str:
-    """Rows as CSV; numbers in full, so that reading them gives the same numbers."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
-
-
 def _facts(saved: Saved, options: PredictOptions) -> dict[str, str]:
     """What determines the answers."""
     values = {name: str(getattr(options, name) or "as the run") for name in ("missing", "views", "precision")}
-    return {"input": _digest([options.input]), "run": run_digest(saved), "chunk": str(CHUNK), **values}
-
-
-def run_digest(saved: Saved) -> str:
-    """Hash of a model's files and of its run's settings."""
-    files = sorted(path for path in saved.model.rglob("*") if path.is_file())
-    return _digest([*files, saved.run / "config.yaml"] if saved.run else files)
-
-
-def _digest(paths: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    return {"input": digest_of([options.input]), "run": run_digest(saved), "chunk": str(CHUNK), **values}
 
 
 if __name__ == "__main__":
