@@ -142,6 +142,8 @@ def test_cases_are_drawn_alike_each_time_and_lengths_share_one_axis(a_run):
 def test_what_cannot_be_explained_is_refused_with_what_would_do(run, capsys, tmp_path):
     error = refused(capsys, run, "--case", "test-0004")
     assert "there is no such case" in error and "did you mean test-00004?" in error
+    for typed, meant in {"test-3": "test-00003", "5": "test-00005", "train-0": "train-00000"}.items():
+        assert f"did you mean {meant}?" in refused(capsys, run, "--case", typed)
     assert "--case ID for one case, or --per-class" in refused(capsys, run)
     assert "--case ID for one case, or --per-class" in refused(capsys, run, "--case", "test-00000", "--per-class")
     assert ".svg, .png, .pdf" in refused(capsys, run, "--case", "test-00000", "--output", tmp_path / "a.jpeg")

@@ -65,7 +65,10 @@ class LlavaClassifier(BaseClassifier):
         "algorithm_type": "deeplearning",
         "non_deterministic": True,  # bfloat16 sums depend on the number of threads
         "cant_pickle": False,
-        "python_dependencies": ["torch", "transformers", "peft"],
+        "python_dependencies": [
+            "torch",
+            "transformers",
+        ],  # aeon imports them; peft takes seconds, and only fit needs it
     }
 
     def __init__(
@@ -183,7 +186,9 @@ class LlavaClassifier(BaseClassifier):
             self._open_adapter()
 
     def _open_adapter(self) -> None:
-        from vlm_tsc.answer.model import choose_precision, device
+        from vlm_tsc.answer.model import be_quiet, choose_precision, device
+
+        be_quiet()
         from vlm_tsc.conversation.processor import checkpoint_folder
         from vlm_tsc.finetune.adapter import load_finished, read_adapter_facts
 

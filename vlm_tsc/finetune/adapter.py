@@ -7,10 +7,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
 from vlm_tsc.answer.model import load_model
@@ -19,6 +18,10 @@ from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.conversation.processor import load_processor
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_json
+from vlm_tsc.finetune.merged import merge_plain_lora
+
+if TYPE_CHECKING:
+    from peft import PeftModel  # where it is used, it is imported: that takes seconds, and a plain adapter needs none
 
 PRESENTATION_FILE = "presentation.json"
 BASE_FILE = "base.json"
@@ -59,6 +62,8 @@ def add_lora(
     InputError
         When a pattern finds no layer.
     """
+    from peft import LoraConfig, get_peft_model
+
     lora = [patterns[part] for part in parts if part != "projector"]
     names = [name for name, _ in model.named_modules()]
     for pattern in lora:
@@ -178,7 +183,10 @@ def load_finished(folder: Path, base_folder: Path, precision: torch.dtype) -> tu
         model, _ = load_model(folder, precision)
         return model, load_processor(base_folder), facts
     model, processor = load_model(base_folder, precision)
+    is_exact = next(model.parameters()).dtype == torch.float32  # coarser weights would be rounded by merging
+    if is_exact and merge_plain_lora(model, folder):  # it spares two products in every layer
+        return model.eval(), processor, facts
+    from peft import PeftModel
+
     model = PeftModel.from_pretrained(model, folder)
-    if next(model.parameters()).dtype == torch.float32:  # coarser weights would be rounded by it
-        model = model.merge_and_unload()  # spares two products in every layer
-    return model.eval(), processor, facts
+    return (model.merge_and_unload() if is_exact else model).eval(), processor, facts

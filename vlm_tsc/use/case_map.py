@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,10 +60,17 @@ def find_case(splits: Splits, case_id: str) -> tuple[np.ndarray, str]:
         if case_id in part.ids:
             i = part.ids.index(case_id)
             return np.asarray(part.X[i]), str(part.y[i])
-    close = nearest(case_id, [known for part in parts for known in part.ids], n=1)
+    close = _nearest_id(case_id, [known for part in parts for known in part.ids])
     allowed = f"an id as in predictions.jsonl, {splits.test.ids[0]} to {splits.test.ids[-1]}, or of a training case"
-    fix = f"did you mean {close[0]}?" if close else None
+    fix = f"did you mean {close}?" if close else None
     raise InputError("there is no such case", where="--case", got=case_id, allowed=allowed, fix=fix)
+
+
+def _nearest_id(case_id: str, known: Sequence[str]) -> str | None:
+    """Of ids that end in the same number, if there are such, the one that looks most alike: test-12 is test-00012."""
+    number = re.search(r"\d+$", case_id)
+    same = [id for id in known if number and id.rsplit("-", 1)[-1].lstrip("0") == number[0].lstrip("0")]
+    return next(iter([*nearest(case_id, same or known, n=1), *same]), None)
 
 
 def map_case(

@@ -106,7 +106,7 @@ def _draw(upper, lower, panel: Panel, limits: tuple[float, float]) -> None:
     _band(lower, panel.time, panel.drop, panel.drop_spread)
     lower.axhline(0, color=SOFT, linewidth=0.8)
     lower.set_ylim(*limits)
-    lower.margins(x=0)
+    lower.set_xlim(panel.time[0], panel.time[-1])
     if panel.drop.max() > 0:
         for axis in (upper, lower):
             axis.axvline(panel.time[panel.drop.argmax()], color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)))
