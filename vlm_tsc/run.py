@@ -84,6 +84,10 @@ class RunFolder:
     def report(self) -> Path:
         return self.path / "report.html"
 
+    @property
+    def explanations(self) -> Path:
+        return self.path / "explain"
+
 
 def run_folder(settings: Settings, dataset_name: str, seed: int | None = None) -> RunFolder:
     """`<vlm_root>/runs/<dataset_name>/<name>/`.

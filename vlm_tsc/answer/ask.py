@@ -28,10 +28,13 @@ class Asked:
     probabilities : ndarray (n_cases, n_classes)
     generated : list of str, or None
         What the model wrote, greedily, without the end token.
+    log_likelihoods : ndarray (n_cases, n_classes), or None
+        log p(whole answer | picture and prompt), of which `probabilities` is the softmax; None for several views.
     """
 
     probabilities: np.ndarray
     generated: list[str] | None
+    log_likelihoods: np.ndarray | None = None
 
 
 def ask(
@@ -65,6 +68,7 @@ def ask(
     new_tokens = trie.longest + _SPARE_TOKENS if generate else 0
     order = sorted(range(len(cases)), key=lambda i: len(cases[i].question))
     probabilities = np.empty((len(cases), len(answers)))
+    log_likelihoods = np.empty_like(probabilities)
     generated = [""] * len(cases)
     autocast = torch.autocast(model.device.type, precision) if precision != torch.float32 else nullcontext()
     starts = range(0, len(order), batch_size)
@@ -74,10 +78,11 @@ def ask(
         with autocast:
             out = read_answers(model, inputs, trie, end_token=end_token_id(processor), max_new_tokens=new_tokens)
         probabilities[chosen] = out.probabilities.double().cpu().numpy()
+        log_likelihoods[chosen] = out.log_likelihoods.double().cpu().numpy()
         for i, ids in zip(chosen, out.generated or [], strict=False):
             generated[i] = tokenizer.decode(ids, skip_special_tokens=True)
     model.train(was_training)
-    return Asked(probabilities, generated if generate else None)
+    return Asked(probabilities, generated if generate else None, log_likelihoods)
 
 
 def ask_views(
