@@ -26,10 +26,9 @@ myst_heading_anchors = 3
 
 default_role = "literal"  # docstrings put code between single backticks
 napoleon_google_docstring = False
+napoleon_use_ivar = True  # attributes as a list
 autodoc_member_order = "bysource"
-# Libraries that take seconds to import, or a gigabyte to install: the signatures do not need them.
-autodoc_mock_imports = ["aeon", "peft", "safetensors", "sklearn", "tokenizers", "torch", "transformers"]
-autodoc_mock_imports += ["vlm_tsc.classify.inception_time.ensemble"]  # computes with torch's types, which a mock cannot
+# No autodoc_mock_imports: torch takes seconds, but a mocked aeon hides the parameters of our classifiers.
 python_maximum_signature_line_length = 100
 
 html_theme = "furo"
