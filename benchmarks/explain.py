@@ -62,10 +62,12 @@ def humps(n_cases: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _fitted(n_train: int, quick: bool) -> tuple[Any, str]:
-    from vlm_tsc.answer.model import choose_precision
+    from vlm_tsc.answer.model import be_quiet, choose_precision, use_all_cores
     from vlm_tsc.classify.llava import LlavaClassifier
     from vlm_tsc.use.scorer import Scorer
 
+    be_quiet()
+    use_all_cores()
     X, y, _ = humps(n_train, seed=0)
     made = LlavaClassifier(num_epochs=0.2 if quick else None).fit(X, y)
     return Scorer(made.model_, made.processor_, made.presentation_, 64, choose_precision("auto")), made.base

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class Panel:
     time, value, drop : ndarray (n_timepoints,)
         Drops are in nats.
     value_spread, drop_spread : ndarray (n_timepoints,), optional
-        Half the height of a band around the line.
+        Of the mean, up and down.
     """
 
     title: str
@@ -95,15 +96,19 @@ def plain(text: str, longest: int = _LONGEST_TITLE) -> str:
     return (text if len(text) <= longest else text[: longest - 1] + "…").replace("$", r"\$")
 
 
-def _draw(upper, lower, panel: Panel, limits: tuple[float, float]) -> None:
+def _draw(upper: Any, lower: Any, panel: Panel, limits: tuple[float, float]) -> None:
     upper.set_title(plain(panel.title), loc="left")
     upper.plot(panel.time, panel.value, color=INK, linewidth=1.2)
-    _band(upper, panel.time, panel.value, panel.value_spread)
+    if panel.value_spread is not None:
+        edges = (panel.value - panel.value_spread, panel.value + panel.value_spread)
+        upper.fill_between(panel.time, *edges, color=SOFT, alpha=0.25, linewidth=0)
     zero = np.zeros_like(panel.drop)
     lower.fill_between(panel.time, zero, panel.drop, where=panel.drop > 0, interpolate=True, color=FOR, linewidth=0)
     lower.fill_between(panel.time, zero, panel.drop, where=panel.drop < 0, interpolate=True, color=AGAINST, linewidth=0)
     lower.plot(panel.time, panel.drop, color=INK, linewidth=0.8)
-    _band(lower, panel.time, panel.drop, panel.drop_spread)
+    if panel.drop_spread is not None:  # as lines, because a band would cover the colours
+        for edge in (panel.drop - panel.drop_spread, panel.drop + panel.drop_spread):
+            lower.plot(panel.time, edge, color=SOFT, linewidth=0.8, linestyle=(0, (1, 1.5)))
     lower.axhline(0, color=SOFT, linewidth=0.8)
     lower.set_ylim(*limits)
     lower.set_xlim(panel.time[0], panel.time[-1])
@@ -112,11 +117,6 @@ def _draw(upper, lower, panel: Panel, limits: tuple[float, float]) -> None:
             axis.axvline(panel.time[panel.drop.argmax()], color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)))
     for axis in (upper, lower):
         axis.spines[["top", "right"]].set_visible(False)
-
-
-def _band(axis, time: np.ndarray, middle: np.ndarray, spread: np.ndarray | None) -> None:
-    if spread is not None:
-        axis.fill_between(time, middle - spread, middle + spread, color=SOFT, alpha=0.25, linewidth=0)
 
 
 def _limits(panels: Sequence[Panel]) -> tuple[float, float]:
