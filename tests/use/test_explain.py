@@ -149,7 +149,7 @@ def test_what_cannot_be_explained_is_refused_with_what_would_do(run, capsys, tmp
     assert ".svg, .png, .pdf" in refused(capsys, run, "--case", "test-00000", "--output", tmp_path / "a.jpeg")
     assert "no such part" in refused(capsys, run, "--per-class", "--part", "validation")
     assert "no such run" in refused(capsys, RunFolder(tmp_path), "--case", "test-00000")
-    assert "name one run" in refused(capsys, RunFolder(run.path), "second", "--case", "test-00000")
+    assert "an option was expected" in refused(capsys, RunFolder(run.path), "second", "--case", "test-00000")
     shutil.rmtree(run.adapter)
     error = refused(capsys, run, "--case", "test-00000")
     assert "no adapter" in error and "train.py" in error

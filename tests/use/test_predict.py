@@ -140,7 +140,7 @@ def test_what_differs_from_the_training_series_is_refused_before_any_answer(a_ru
 def test_all_that_is_wrong_with_the_command_line_is_told(capsys, tmp_path):
     assert predict.main(["--viewz", "2"]) == 2
     error = capsys.readouterr().err
-    assert all(text in error for text in ("--input is missing", "--output is missing", "name one run", "--views"))
+    assert all(text in error for text in ("--input is missing", "--output is missing", "RUN is missing", "--views"))
     assert "no saved classifier" in refused(capsys, tmp_path, tmp_path / "a.csv", tmp_path / "b.csv")
     with pytest.raises(SystemExit):
         predict.main(["--help"])

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from vlm_tsc.errors import InputError, exits_cleanly
+from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.run import RunFolder
 from vlm_tsc.settings import UserPath
-from vlm_tsc.use.command_line import option, run_and_options
 from vlm_tsc.use.map_plot import check_format
 from vlm_tsc.use.occlusion import Fill
 
@@ -29,6 +29,7 @@ class ExplainOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    run: UserPath = option("what", Path(), "The folder of a finished run.", metavar="RUN", unset="needed")
     case: str | None = option("what", None, "One case, its id as in predictions.jsonl.", metavar="ID", unset="none")
     per_class: bool = option("what", False, "The mean over many cases of every class.")
     part: Literal["test", "validation", "train"] = option("what", "test", "Whose cases --per-class takes.")
@@ -53,14 +54,14 @@ class ExplainOptions(BaseModel):
 @exits_cleanly
 def main(argv: list[str]) -> int:
     """python -m vlm_tsc.use.explain RUN --case ID | --per-class"""
-    folder, options = run_and_options(argv, ExplainOptions, prog=PROG, description=DESCRIPTION)
+    options = model_from_cli(argv, ExplainOptions, prog=PROG, description=DESCRIPTION, positional="RUN")
     if (options.case is None) is not options.per_class:
         allowed = "--case ID for one case, or --per-class for the mean of many"
         raise InputError("say what to explain", where=PROG, allowed=allowed)
     if options.output is not None:
         check_format(options.output)
     explain = explain_classes if options.per_class else explain_case
-    said, written = explain(RunFolder(folder), options)
+    said, written = explain(RunFolder(options.run), options)
     print(said + "\nwritten to\n" + "\n".join(f"  {path}" for path in written))
     return 0
 

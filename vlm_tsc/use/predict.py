@@ -16,9 +16,9 @@ from vlm_tsc.archive.policies import Missing
 from vlm_tsc.archive.unlabelled import table_width, unlabelled_parts
 from vlm_tsc.classify.saved import Saved, digest_of, find_saved, load_classifier, run_digest
 from vlm_tsc.errors import InputError, exits_cleanly
+from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.settings import UserPath
 from vlm_tsc.use.answers_file import AnswersFile
-from vlm_tsc.use.command_line import option, run_and_options
 from vlm_tsc.use.csv_text import csv_text
 from vlm_tsc.use.trained import Trained, trained_on
 
@@ -40,6 +40,7 @@ class PredictOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    run: UserPath = option("files", Path(), "Folder of a finished run, or of its model.", metavar="RUN", unset="needed")
     input: UserPath = option(
         "files",
         Path(),
@@ -62,7 +63,10 @@ class PredictOptions(BaseModel):
 def main(argv: list[str]) -> int:
     """Check the whole input, then answer it chunk by chunk."""
     required = ("input", "output")
-    folder, options = run_and_options(argv, PredictOptions, prog=PROG, description=DESCRIPTION, required=required)
+    options = model_from_cli(
+        argv, PredictOptions, prog=PROG, description=DESCRIPTION, required=required, positional="RUN"
+    )
+    folder = options.run
     if options.input.resolve() == options.output.resolve():
         raise InputError("input and output are the same file", where="--output", got=options.output)
     saved = find_saved(folder)
