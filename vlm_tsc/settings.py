@@ -112,8 +112,8 @@ class Settings(BaseModel):
     missing: Literal["error", "interpolate"] = _option("data", "error", "What to do about missing values.")
     lengths: Literal["keep", "pad", "resample"] = _option("data", "keep", "What to do about unequal lengths.")
 
-    pictures: Annotated[tuple[Literal["line"], ...], *Items] = _option(
-        "picture", ("line",), "Pictures of each case.", min_length=1
+    pictures: Annotated[tuple[Literal["line", "differences"], ...], *Items] | None = _option(
+        "picture", None, "Pictures of each case.", unset=BASE, min_length=1
     )
     channels: Literal["auto", "colours", "multiples"] = _option(
         "picture", "auto", "Several channels as coloured lines or as small multiples."
