@@ -1,0 +1,105 @@
+"""ProbeClassifier: a linear classifier on what a frozen base makes of the picture, before or after its decoder.
+
+Two cheap bars for the fine-tuned model: if it is no better than its own frozen vision tower under a linear classifier,
+then its language part earns nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from aeon.classification.base import BaseClassifier
+
+from vlm_tsc.archive.series_set import SeriesSet
+from vlm_tsc.archive.splits import Splits
+from vlm_tsc.bases import load_base
+from vlm_tsc.config import settings_from
+from vlm_tsc.conversation.cards import DatasetCard
+from vlm_tsc.run import presentation_settings
+
+Part = Literal["vision", "decoder"]
+PARTS: tuple[Part, ...] = ("vision", "decoder")
+_PENALTIES = np.logspace(-1, 5, 13)  # of the ridge; chosen by leave-one-out on the training cases
+
+
+class ProbeClassifier(BaseClassifier):
+    """Ridge classifier on features of a base that is not trained.
+
+    Parameters
+    ----------
+    base : str
+        Name of a base in `configs/bases/`, a repository id, or a checkpoint folder.
+    part : {"vision", "decoder"}
+        "vision": the picture's tokens as the projector hands them to the decoder, their mean and, where they form a
+        square, the mean of each column (a stretch of time). "decoder": the last hidden state at the position where the
+        answer would begin.
+    settings : mapping, optional
+        Any setting of `vlm_tsc.config.Settings` that says how cases are shown, by name.
+
+    Attributes
+    ----------
+    presentation_ : vlm_tsc.conversation.presentation.Presentation
+        How cases are shown, chosen from the training cases.
+    ridge_
+        The fitted scaler and ridge classifier of scikit-learn.
+    """
+
+    _tags = {  # noqa: RUF012  # aeon reads a plain class attribute
+        "capability:multivariate": True,
+        "capability:unequal_length": True,
+        "X_inner_type": ["np-list", "numpy3D"],
+        "algorithm_type": "feature",
+        "non_deterministic": True,  # sums depend on the number of threads
+        "cant_pickle": False,
+        "python_dependencies": ["torch", "transformers"],
+    }
+
+    def __init__(self, base: str = "plot-llava-mini", part: Part = "vision", settings: Mapping[str, Any] | None = None):
+        self.base = base
+        self.part = part
+        self.settings = settings
+        super().__init__()
+
+    def _fit(self, X: Any, y: np.ndarray) -> ProbeClassifier:
+        from sklearn.linear_model import RidgeClassifierCV
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        from vlm_tsc.conversation.prepare import choose_presentation
+
+        model, processor, settings = self._open()
+        labels = np.array([str(label) for label in y])
+        ids = tuple(f"train-{i:05d}" for i in range(len(labels)))
+        names = tuple(str(label) for label in self.classes_)
+        train = SeriesSet([np.asarray(case, dtype=np.float64) for case in X], labels, names, "series", ids)
+        splits = Splits(train, None, train.select(np.array([], dtype=int)), "own")
+        base = load_base(self.base, settings.llava_root)
+        options = presentation_settings(settings)
+        self.presentation_ = choose_presentation(splits, processor, base, DatasetCard(), **options).presentation
+        self.ridge_ = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=_PENALTIES))
+        self.ridge_.fit(self._features(X, model, processor, settings), y)
+        return self
+
+    def _predict(self, X: Any) -> np.ndarray:
+        return self.ridge_.predict(self._features(X, *self._open()))
+
+    def _open(self) -> tuple[Any, Any, Any]:
+        from vlm_tsc.answer.model import choose_precision, device, load_model
+        from vlm_tsc.conversation.processor import checkpoint_folder
+
+        settings = settings_from({"base": self.base, **(self.settings or {})})
+        folder = checkpoint_folder(load_base(self.base, settings.llava_root), settings.llava_root)
+        model, processor = load_model(folder, choose_precision(settings.precision))
+        return model.to(device()), processor, settings
+
+    def _features(self, X: Any, model: Any, processor: Any, settings: Any) -> np.ndarray:
+        from vlm_tsc.answer.features import features
+
+        shown = [self.presentation_.show(np.asarray(case, dtype=np.float64)) for case in X]
+        return features(model, processor, shown, self.part, batch_size=settings.eval_batch_size or 8)
+
+    @classmethod
+    def _get_test_params(cls, parameter_set: str = "default") -> dict[str, Any]:
+        return {"settings": {"precision": "fp32"}}
