@@ -208,7 +208,11 @@ class Settings(BaseModel):
     )
     eval_batch_size: int | None = _option("answers", None, "Cases answered at once.", unset=BASE, ge=1)
     views: int | None = _option(
-        "answers", None, "Average the scores of N views of a case: as recorded, and N - 1 augmented.", unset=BASE, ge=1
+        "answers",
+        None,
+        "Views of a case to ask about: as recorded, and N - 1 augmented; the mean score and the commonest text count.",
+        unset=BASE,
+        ge=1,
     )
     baselines: Annotated[tuple[Literal["majority", "1nn-ed", "1nn-dtw"], ...], *Items] = _option(
         "answers",
