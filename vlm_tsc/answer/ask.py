@@ -89,7 +89,7 @@ def ask_views(
     Parameters
     ----------
     views : sequence of sequences of Shown
-        The same cases in the same order, shown differently. Of texts that are equally common the earliest view's counts.
+        The same cases in the same order, shown differently. Of equally common texts the earliest view's counts.
     options
         As `ask` takes them.
     """
