@@ -1,4 +1,4 @@
-"""Measure against the peers: python -m benchmarks [rendering|dataset|score|memory|finetune|serve …] [--quick]"""
+"""Measure against the peers: python -m benchmarks [NAME …] [--quick]"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 import sys
 
 NAMES = {"rendering": "rendering", "dataset": "data", "score": "score", "memory": "memory"}
-NAMES |= {"finetune": "finetune", "serve": "serve"}
+NAMES |= {"finetune": "finetune", "serve": "serve", "explain": "explain"}
 
 
 def main(argv: list[str]) -> int:

@@ -110,7 +110,8 @@ def finetune(settings: Settings, run: RunFolder, seed: int) -> None:
     if _rank() == 0:
         if not settings.resume:
             shutil.rmtree(run.checkpoints, ignore_errors=True)
-        begin_stage(run, "training", expected, [run.adapter, run.checkpoints, run.predictions, run.metrics, run.report])
+        made = [run.adapter, run.checkpoints, run.predictions, run.metrics, run.report, run.explanations]
+        begin_stage(run, "training", expected, made)
     splits = read_splits(run.series)
     with tracking(settings.report_to, settings.vlm_root / "runs", run.path):
         finetune_with(

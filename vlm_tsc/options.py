@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from vlm_tsc.errors import InputError, nearest
 
@@ -61,6 +61,13 @@ class Words:
     problems: list[InputError] = field(default_factory=list)
     incomplete: set[str] = field(default_factory=set)
     help: bool = False
+
+
+def option(group: str, default: Any, description: str, **details: Any) -> Any:
+    """A field that is an option. `unset`, `metavar` and `allowed` are for `--help` and messages; the rest are
+    Pydantic's limits."""
+    shown = {"group": group} | {key: details.pop(key) for key in ("unset", "metavar", "allowed") if key in details}
+    return Field(default, description=description, json_schema_extra=shown, **details)
 
 
 @functools.cache
@@ -187,8 +194,7 @@ def model_from_cli(
     value, problems = validated(model, words.given, presets)
     for name in required:
         if name not in words.given and name not in words.incomplete:
-            option = options[name]
-            problems.append(InputError(f"{option.word} is missing", allowed=option.help))
+            problems.append(InputError(f"{options[name].word} is missing", allowed=options[name].help))
     if words.positional:
         problems.append(InputError("an option was expected", where="command line", got=words.positional))
     raise_all([*words.problems, *problems], f"the options of {prog}")

@@ -25,7 +25,7 @@ NEUTRAL = (
 SEEDLESS = frozenset(NEUTRAL) - {"seed"}
 PRESENTATION = (
     *("data_repr", "round_to", "context_length", "downsample", "downsampling"),
-    *("limits", "channels", "plot_downsampled_graph"),
+    *("pictures", "limits", "channels", "plot_downsampled_graph"),
 )
 DATA_GROUPS = ("data", "picture", "text")
 
@@ -83,6 +83,10 @@ class RunFolder:
     @property
     def report(self) -> Path:
         return self.path / "report.html"
+
+    @property
+    def explanations(self) -> Path:
+        return self.path / "explain"
 
 
 def run_folder(settings: Settings, dataset_name: str, seed: int | None = None) -> RunFolder:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from vlm_tsc.bases import Part
 from vlm_tsc.errors import InputError
+from vlm_tsc.options import option
 from vlm_tsc.resources import find_file
 
 GROUPS = ("data", "picture", "text", "model", "training", "answers", "run")
@@ -18,14 +19,6 @@ MAX_SEED = 2**32 - 1  # what numpy's seeding takes
 LATER_MODES = ("WITH_SIGNAL_ANALYSIS", "WITH_RATIONALE")
 BASE = "the base's"
 TRAINED_BASELINES = ("inception-time", "masked-transformer")  # of this project, which train beside it
-
-
-def _option(group: str, default: Any, description: str, **details: Any) -> Any:
-    """A field. `unset`, `metavar` and `allowed` are for `--help` and messages; the rest are Pydantic's limits."""
-    shown = {"group": group} | {key: details.pop(key) for key in ("unset", "metavar", "allowed") if key in details}
-    return Field(default, description=description, json_schema_extra=shown, **details)
-
-
 PLAIN_NAME = "a letter or digit, then letters, digits, spaces and . , _ - + = ( ), at most 200 bytes"
 
 
@@ -102,65 +95,63 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    dataset: str | None = _option(
+    dataset: str | None = option(
         "data",
         None,
         "A UCR/UEA set by name, or a path to your own file (.ts .tsv .txt .arff .npz .csv, also .gz).",
         metavar="NAME",
         unset="required",
     )
-    data_dir: UserPath | None = _option(
+    data_dir: UserPath | None = option(
         "data", None, "Folder with one folder per set.", metavar="DIR", unset="$VLM_TSC_DATA"
     )
-    test: UserPath | None = _option(
+    test: UserPath | None = option(
         "data", None, "Test part of your own file.", metavar="FILE", unset="split from the file itself"
     )
-    split: Annotated[str, AfterValidator(_split)] = _option(
+    split: Annotated[str, AfterValidator(_split)] = option(
         "data",
         "official",
         "Which cases train and which test: official, pooled (60/20/20 of all), resample:K, holdout:SEED.",
         metavar="SPLIT",
         allowed="official, pooled, resample:K, holdout:SEED",
     )
-    missing: Literal["error", "interpolate"] = _option("data", "error", "What to do about missing values.")
-    lengths: Literal["keep", "pad", "resample"] = _option("data", "keep", "What to do about unequal lengths.")
+    missing: Literal["error", "interpolate"] = option("data", "error", "What to do about missing values.")
+    lengths: Literal["keep", "pad", "resample"] = option("data", "keep", "What to do about unequal lengths.")
 
-    pictures: Annotated[tuple[Literal["line"], ...], *Items] = _option(
-        "picture", ("line",), "Pictures of each case.", min_length=1
+    pictures: Annotated[tuple[Literal["line", "differences"], ...], *Items] | None = option(
+        "picture", None, "Pictures of each case.", unset=BASE, min_length=1
     )
-    channels: Literal["auto", "colours", "multiples"] = _option(
+    channels: Literal["auto", "colours", "multiples"] = option(
         "picture", "auto", "Several channels as coloured lines or as small multiples."
     )
-    limits: Literal["auto", "case", "train"] = _option(
+    limits: Literal["auto", "case", "train"] = option(
         "picture", "auto", "Value axis of each case alone, or of the training part."
     )
-    plot_downsampled_graph: bool = _option("picture", False, "Draw the downsampled series.")
+    plot_downsampled_graph: bool = option("picture", False, "Draw the downsampled series.")
 
-    data_repr: Annotated[Literal["BASELINE", "WITH_STATS", "IMAGE_ONLY", "TEXT_ONLY"], BeforeValidator(_mode)] = (
-        _option(
-            "text",
-            "BASELINE",
-            "Picture and values, these and statistics, or one of both alone.",
-            metavar="MODE",
-            unset=BASE,
-        )
+    data_repr: Annotated[Literal["BASELINE", "WITH_STATS", "IMAGE_ONLY", "TEXT_ONLY"], BeforeValidator(_mode)] = option(
+        "text",
+        "BASELINE",
+        "Picture and values, these and statistics, or one of both alone.",
+        metavar="MODE",
+        unset=BASE,
     )
-    downsample: int | None = _option(
+    downsample: int | None = option(
         "text", None, "Keep one value in N; refused where they do not fit.", unset="the smallest that fits", ge=1
     )
-    downsampling: Literal["mean", "adaptive", "lttb", "none"] = _option("text", "mean", "How values are reduced.")
-    round_to: int | None = _option("text", None, "Decimals of a value, 0 to 10.", unset=BASE, ge=0, le=10)
-    context_length: int | None = _option(
+    downsampling: Literal["mean", "adaptive", "lttb", "none"] = option("text", "mean", "How values are reduced.")
+    round_to: int | None = option("text", None, "Decimals of a value, 0 to 10.", unset=BASE, ge=0, le=10)
+    context_length: int | None = option(
         "text", None, "Tokens that a whole conversation may take, picture and answer included.", unset=BASE, ge=1
     )
 
-    base: str = _option(
+    base: str = option(
         "model",
         "plot-llava-mini",
         "Checkpoint to start from: a name in configs/bases/, a repository id, or a folder.",
         metavar="NAME",
     )
-    llava_root: UserPath | None = _option(
+    llava_root: UserPath | None = option(
         "model",
         None,
         "Folder of local checkpoints, searched before anything is downloaded.",
@@ -168,67 +159,67 @@ class Settings(BaseModel):
         unset="$VLM_TSC_LLAVA_ROOT",
     )
 
-    method: Literal["lora", "dora", "qlora", "qlora8", "full"] = _option(
+    method: Literal["lora", "dora", "qlora", "qlora8", "full"] = option(
         "training",
         "lora",
         "Train low-rank adapters (dora: with magnitudes; qlora: on a base in 4 bits; qlora8: in 8), or all weights.",
     )
-    trainable: Annotated[tuple[Part, ...], *Items, Field(min_length=1)] | None = _option(
+    trainable: Annotated[tuple[Part, ...], *Items, Field(min_length=1)] | None = option(
         "training", None, "Parts that are trained.", unset=BASE
     )
-    lora_r: int | None = _option("training", None, "Rank of the adapters.", unset=BASE, ge=1)
-    lora_alpha: int | None = _option("training", None, "Scale of the adapters.", unset=BASE, ge=1)
-    lora_dropout: float | None = _option("training", None, "Dropout before the adapters.", unset=BASE, ge=0, lt=1)
-    learning_rate: float | None = _option("training", None, "Peak learning rate.", unset=BASE, gt=0)
-    projector_learning_rate: float | None = _option(
+    lora_r: int | None = option("training", None, "Rank of the adapters.", unset=BASE, ge=1)
+    lora_alpha: int | None = option("training", None, "Scale of the adapters.", unset=BASE, ge=1)
+    lora_dropout: float | None = option("training", None, "Dropout before the adapters.", unset=BASE, ge=0, lt=1)
+    learning_rate: float | None = option("training", None, "Peak learning rate.", unset=BASE, gt=0)
+    projector_learning_rate: float | None = option(
         "training", None, "Peak learning rate of the projector.", unset="the learning rate", gt=0
     )
-    batch_size: int | None = _option("training", None, "Cases per step and device.", unset=BASE, ge=1)
-    micro_batch: int | None = _option(
+    batch_size: int | None = option("training", None, "Cases per step and device.", unset=BASE, ge=1)
+    micro_batch: int | None = option(
         "training",
         None,
         "Cases of a batch on the device at once: the rest of it is accumulated.",
         unset="as many as fit a GPU",
         ge=1,
     )
-    gradient_accumulation: int = _option("training", 1, "Batches per optimiser step.", ge=1)
-    gradient_checkpointing: bool = _option(
+    gradient_accumulation: int = option("training", 1, "Batches per optimiser step.", ge=1)
+    gradient_checkpointing: bool = option(
         "training", False, "Compute activations again in the backward pass: less memory, more time."
     )
-    num_epochs: float | None = _option(
+    num_epochs: float | None = option(
         "training", None, "Passes over the training part.", unset="from the number of cases", gt=0
     )
-    warmup_ratio: float = _option("training", 0.03, "Part of the steps that warms up.", ge=0, lt=1)
-    augment: Annotated[float, BeforeValidator(_strength), Field(ge=0, le=10)] | None = _option(
+    warmup_ratio: float = option("training", 0.03, "Part of the steps that warms up.", ge=0, lt=1)
+    augment: Annotated[float, BeforeValidator(_strength), Field(ge=0, le=10)] | None = option(
         "training",
         None,
         "Strength of the augmentation, or none.",
         unset=BASE,
         allowed="none, or a number of at least 0 and at most 10",
     )
-    label_smoothing: float = _option("training", 0.0, "Label smoothing.", ge=0, lt=1)
-    precision: Literal["auto", "fp32", "bf16"] = _option("training", "auto", "Number format of the computation.")
-    deepspeed: ShippedPath | None = _option(
+    label_smoothing: float = option("training", 0.0, "Label smoothing.", ge=0, lt=1)
+    precision: Literal["auto", "fp32", "bf16"] = option("training", "auto", "Number format of the computation.")
+    deepspeed: ShippedPath | None = option(
         "training",
         None,
         "DeepSpeed's settings, such as configs/deepspeed/zero2.json.",
         metavar="FILE",
         unset="without DeepSpeed",
     )
-    report_to: Literal["none", "wandb", "mlflow", "tensorboard"] = _option("training", "none", "Who logs the curves.")
-    resume: bool = _option("training", True, "Go on from the newest checkpoint of an interrupted run.")
-    checkpoint_steps: int | None = _option(
+    report_to: Literal["none", "wandb", "mlflow", "tensorboard"] = option("training", "none", "Who logs the curves.")
+    resume: bool = option("training", True, "Go on from the newest checkpoint of an interrupted run.")
+    checkpoint_steps: int | None = option(
         "training", None, "Steps between checkpoints.", unset="from the number of steps", ge=1
     )
-    seed: int = _option("training", 0, "Seed of everything random.", ge=0, le=MAX_SEED)
-    search: int | None = _option(
+    seed: int = option("training", 0, "Seed of everything random.", ge=0, le=MAX_SEED)
+    search: int | None = option(
         "training",
         None,
         "Choose learning_rate, augment and label_smoothing among N settings, on cases held out of train.",
         unset="none",
         ge=1,
     )
-    seeds: Annotated[tuple[Seed, ...], *Items, Field(min_length=1)] | None = _option(
+    seeds: Annotated[tuple[Seed, ...], *Items, Field(min_length=1)] | None = option(
         "training",
         None,
         "One run per seed, such as 0,1,2, and their mean.",
@@ -237,14 +228,18 @@ class Settings(BaseModel):
         allowed=f"a list of different whole numbers from 0 to {MAX_SEED}",
     )
 
-    answers: Literal["score", "generate"] = _option(
+    answers: Literal["score", "generate"] = option(
         "answers", "score", "Score every class's answer, or generate and parse one."
     )
-    eval_batch_size: int | None = _option("answers", None, "Cases answered at once.", unset=BASE, ge=1)
-    views: int | None = _option(
-        "answers", None, "Average the scores of N views of a case: as recorded, and N - 1 augmented.", unset=BASE, ge=1
+    eval_batch_size: int | None = option("answers", None, "Cases answered at once.", unset=BASE, ge=1)
+    views: int | None = option(
+        "answers",
+        None,
+        "Views of a case to ask about: as recorded, and N - 1 augmented; the mean score and the commonest text count.",
+        unset=BASE,
+        ge=1,
     )
-    baselines: Annotated[tuple[Annotated[str, AfterValidator(_baseline)], ...], *Items] = _option(
+    baselines: Annotated[tuple[Annotated[str, AfterValidator(_baseline)], ...], *Items] = option(
         "answers",
         ("majority", "1nn-ed", "1nn-dtw"),
         "Classifiers beside it in the table, or none. Also multirocket-hydra, quant, inception-time, "
@@ -253,22 +248,22 @@ class Settings(BaseModel):
         "masked-transformer, or names of aeon's classes",
     )
 
-    vlm_root: UserPath = _option("run", Path("."), "Folder that holds runs/.", metavar="DIR")
-    run_name: Annotated[str, AfterValidator(_plain_name)] | None = _option(
+    vlm_root: UserPath = option("run", Path("."), "Folder that holds runs/.", metavar="DIR")
+    run_name: Annotated[str, AfterValidator(_plain_name)] | None = option(
         "run", None, "Name of the run's folder.", metavar="NAME", unset="from the settings", allowed=PLAIN_NAME
     )
-    scenario: str | None = _option(
+    scenario: str | None = option(
         "run", None, "Take the settings of configs/scenarios/NAME.yaml.", metavar="NAME", unset="none"
     )
-    workers: int | None = _option("run", None, "Processes that prepare the data.", unset="one per core", ge=1)
-    formats: Annotated[tuple[Literal["vicuna", "qwen", "sharegpt", "messages"], ...], *Items] = _option(
+    workers: int | None = option("run", None, "Processes that prepare the data.", unset="one per core", ge=1)
+    formats: Annotated[tuple[Literal["vicuna", "qwen", "sharegpt", "messages"], ...], *Items] = option(
         "run",
         (),
         "The records also as other trainers read them.",
         unset="none",
         allowed="none, or a list of vicuna, qwen, sharegpt, messages",
     )
-    debug: bool = _option("run", False, "Show the traceback of an error.")
+    debug: bool = option("run", False, "Show the traceback of an error.")
 
     @field_validator("*", mode="before")
     @classmethod

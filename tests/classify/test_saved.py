@@ -44,7 +44,7 @@ def test_a_llava_from_its_adapter_and_with_its_runs_own_settings(tiny_base, tmp_
     model = LlavaClassifier(str(tiny_base), num_epochs=1, batch_size=4, settings=settings).fit(train.X, train.y)
     model.save(tmp_path / "run" / "adapter")
     loaded = load_classifier(tmp_path / "run" / "adapter")
-    assert loaded.predict_proba(CASES).shape == (6, 2) and n_timepoints_of(loaded) is None
+    assert loaded.predict_proba(CASES).shape == (6, 2) and (n_channels_of(loaded), n_timepoints_of(loaded)) == (1, 30)
     resolved = settings_from({"base": str(tiny_base), **settings, "seed": 0, "llava_root": tmp_path / "gone"})
     (tmp_path / "run" / "config.yaml").write_text(resolved_yaml(resolved))
     loaded = load_classifier(tmp_path / "run")

@@ -105,4 +105,4 @@ def test_a_folder_that_is_there_is_left_alone(run, tmp_path, capsys):
     assert export.main([str(run.path), "--output", str(tmp_path)]) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     assert export.main([str(tmp_path)]) == 2
-    assert "name one run folder" in capsys.readouterr().err
+    assert "this is no run" in capsys.readouterr().err

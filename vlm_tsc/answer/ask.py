@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -28,10 +29,13 @@ class Asked:
     probabilities : ndarray (n_cases, n_classes)
     generated : list of str, or None
         What the model wrote, greedily, without the end token.
+    log_likelihoods : ndarray (n_cases, n_classes), or None
+        log p(whole answer | picture and prompt), of which `probabilities` is the softmax; None for several views.
     """
 
     probabilities: np.ndarray
     generated: list[str] | None
+    log_likelihoods: np.ndarray | None = None
 
 
 def ask(
@@ -65,6 +69,7 @@ def ask(
     new_tokens = trie.longest + _SPARE_TOKENS if generate else 0
     order = sorted(range(len(cases)), key=lambda i: len(cases[i].question))
     probabilities = np.empty((len(cases), len(answers)))
+    log_likelihoods = np.empty_like(probabilities)
     generated = [""] * len(cases)
     autocast = torch.autocast(model.device.type, precision) if precision != torch.float32 else nullcontext()
     starts = range(0, len(order), batch_size)
@@ -74,24 +79,26 @@ def ask(
         with autocast:
             out = read_answers(model, inputs, trie, end_token=end_token_id(processor), max_new_tokens=new_tokens)
         probabilities[chosen] = out.probabilities.double().cpu().numpy()
+        log_likelihoods[chosen] = out.log_likelihoods.double().cpu().numpy()
         for i, ids in zip(chosen, out.generated or [], strict=False):
             generated[i] = tokenizer.decode(ids, skip_special_tokens=True)
     model.train(was_training)
-    return Asked(probabilities, generated if generate else None)
+    return Asked(probabilities, generated if generate else None, log_likelihoods)
 
 
 def ask_views(
     model: Any, processor: Any, views: Sequence[Sequence[Shown]], answers: Sequence[str], **options: Any
 ) -> Asked:
-    """The mean of the probabilities over several views of the same cases; text is generated for the first view alone.
+    """The mean of the probabilities over several views of the same cases, and the text that most views were given.
 
     Parameters
     ----------
     views : sequence of sequences of Shown
-        The same cases in the same order, shown differently.
+        The same cases in the same order, shown differently. Of equally common texts the earliest view's counts.
     options
         As `ask` takes them.
     """
-    first = ask(model, processor, views[0], answers, **options)
-    more = [ask(model, processor, view, answers, **{**options, "generate": False}).probabilities for view in views[1:]]
-    return Asked(np.mean([first.probabilities, *more], axis=0), first.generated)
+    asked = [ask(model, processor, view, answers, **options) for view in views]
+    texts = [one.generated for one in asked if one.generated is not None]
+    common = [Counter(of_case).most_common(1)[0][0] for of_case in zip(*texts, strict=True)]
+    return Asked(np.mean([one.probabilities for one in asked], axis=0), common if texts else None)

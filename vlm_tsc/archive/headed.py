@@ -21,8 +21,10 @@ NOMINAL = re.compile(r"@attribute\s+.+?\{(.*)\}\s*", re.IGNORECASE)
 ARFF_CASE = re.compile(r"(.*),\s*('[^']*'|\"[^\"]*\"|[^,'\"]*)")
 
 
-def read_ts(path: Path) -> Part:
+def read_ts(path: Path, labelled: bool = True) -> Part:
     """Channels separated by ":", values by ",", the label last; every case may have its own length.
+
+    With `labelled=False` the header may say @classLabel false; else labels are there and do not count. They are "".
 
     Raises
     ------
@@ -32,30 +34,42 @@ def read_ts(path: Path) -> Part:
     lines = _without_comments(path, "#")
     header, rest = _header(path, lines)
     tags = {words[0].lower(): words[1:] for line in header if (words := line.split())}
+    has_label = not _says(tags, "@classlabel", "false")
     for tag, what in (
         ("@timestamps", "values with time stamps are not read"),
         ("@targetlabel", "regression targets, not classes"),
     ):
         if _says(tags, tag, "true"):
             raise InputError(what, where=path, got=f"{tag} true", allowed=f"{tag} false")
-    if _says(tags, "@classlabel", "false"):
+    if labelled and not has_label:
         raise InputError("the cases have no label", where=path, got="@classLabel false", allowed="@classLabel true")
     equal = _says(tags, "@equallength", "true")
-    return _part(path, (_ts_case(path, *line) for line in rest), tuple(tags.get("@classlabel", [])[1:]), equal)
+    declared = tuple(tags.get("@classlabel", [])[1:]) if labelled else ()
+    part = _part(path, (_ts_case(path, *line, has_label) for line in rest), declared, equal)
+    return part if labelled else _without_labels(part)
 
 
-def read_arff(path: Path) -> Part:
-    """Values separated by ",", the label last and nominal; several channels as one quoted value, separated by "\\n"."""
+def read_arff(path: Path, labelled: bool = True) -> Part:
+    """Values separated by ",", the label last and nominal; several channels as one quoted value, separated by "\\n".
+
+    With `labelled=False` the last attribute need not be nominal; if it is, it does not count. Labels are "".
+    """
     header, rest = _header(path, _without_comments(path, "%"))
     attributes = [line for line in header if line.lower().startswith("@attribute")]
     nominal = NOMINAL.fullmatch(attributes[-1]) if attributes else None
-    if nominal is None:
+    if nominal is None and labelled:
         got = attributes[-1][:60] if attributes else "no @attribute"
         raise InputError(
             "the label column is missing", where=path, got=got, allowed="a nominal last attribute, {a,b,c}"
         )
-    part = _part(path, (_arff_case(path, *line) for line in rest), tuple(map(_unquoted, nominal[1].split(","))), True)
-    return Part(path, [up_to_last_value(case) for case in part.cases], part.labels, part.declared, part.lines)
+    declared = tuple(map(_unquoted, nominal[1].split(","))) if nominal else ()
+    part = _part(path, (_arff_case(path, *line, nominal is not None) for line in rest), declared, True)
+    part = Part(path, [up_to_last_value(case) for case in part.cases], part.labels, part.declared, part.lines)
+    return part if labelled else _without_labels(part)
+
+
+def _without_labels(part: Part) -> Part:
+    return Part(part.path, part.cases, [""] * len(part.cases), lines=part.lines)
 
 
 def _says(tags: dict[str, list[str]], tag: str, word: str) -> bool:
@@ -92,7 +106,9 @@ def _part(path: Path, cases: Iterable[tuple[int, np.ndarray, str]], declared: tu
     return Part(path, X, y, declared, lines)
 
 
-def _ts_case(path: Path, line: int, text: str) -> tuple[int, np.ndarray, str]:
+def _ts_case(path: Path, line: int, text: str, has_label: bool) -> tuple[int, np.ndarray, str]:
+    if not has_label:
+        return line, _case(path, line, text.split(":")), ""
     *channels, label = text.split(":")
     if not channels or "," in label:
         raise InputError(
@@ -101,8 +117,8 @@ def _ts_case(path: Path, line: int, text: str) -> tuple[int, np.ndarray, str]:
     return line, _case(path, line, channels), label.strip()
 
 
-def _arff_case(path: Path, line: int, text: str) -> tuple[int, np.ndarray, str]:
-    match = ARFF_CASE.fullmatch(text)
+def _arff_case(path: Path, line: int, text: str, has_label: bool) -> tuple[int, np.ndarray, str]:
+    match = ARFF_CASE.fullmatch(text if has_label else f"{text},")  # without a label: one that is empty
     if match is None:
         raise InputError(
             "a case has no label", where=f"{path}, line {line}", got="…" + text[-40:], allowed="values, then ,label"

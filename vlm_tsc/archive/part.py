@@ -31,6 +31,8 @@ class Part:
         Classes that the file's header declares, empty when it has none.
     lines : list of int, optional
         Line of each case, counted from 1; None when the format has no lines.
+    names : list of str, optional
+        What the file calls each case; None when it has no names.
     """
 
     path: Path
@@ -38,6 +40,7 @@ class Part:
     labels: list[str]
     declared: tuple[str, ...] = ()
     lines: list[int] | None = None
+    names: list[str] | None = None
 
     def place(self, case: int, channel: int | None = None, timepoint: int | None = None) -> str:
         """Text that leads a person to a value; channels and timepoints counted from 1, as lines are."""

@@ -88,6 +88,13 @@ def with_lengths(
     return train, test
 
 
+def at_length(case: np.ndarray, n_timepoints: int, lengths: Lengths) -> np.ndarray:
+    """One later case at the length that a policy gave the cases before it; "keep" changes nothing."""
+    if lengths == "pad":
+        return _padded(case, n_timepoints)
+    return _resampled(case, n_timepoints) if lengths == "resample" else case
+
+
 def _longest(cases: Sequence[np.ndarray]) -> int:
     return max(case.shape[1] for case in cases)
 

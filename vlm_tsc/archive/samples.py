@@ -59,7 +59,8 @@ def read_samples(path: Path, labelled: bool = True) -> Part:
             raise InputError("a sample has two classes", where=place, got=f"{found.label} and {label}")
         found.channels[feature] = numbers([cells[i] for i in x], place, first_column=x[0] + 1)
     cases = [_case(path, name, sample, samples) for name, sample in samples.items()]
-    return Part(path, cases, [one.label for one in samples.values()], lines=[one.line for one in samples.values()])
+    labels, lines = [one.label for one in samples.values()], [one.line for one in samples.values()]
+    return Part(path, cases, labels, lines=lines, names=list(samples))
 
 
 def _columns(names: list[str], place: str, labelled: bool) -> tuple[list[int], list[int]]:

@@ -25,8 +25,13 @@ def read_csv(path: Path) -> Part:
 
 def read_txt(path: Path) -> Part:
     """UCR text of any year: separated by tabs, commas or runs of spaces, as the first line shows."""
+    return _read(path, text_separator(path))
+
+
+def text_separator(path: Path) -> str | None:
+    """What separates the cells of a .txt: a tab or a comma, if one is in the first line; else None, runs of spaces."""
     first = next((line for _, line in numbered_lines(path)), "")
-    return _read(path, next((separator for separator in "\t," if separator in first), None))
+    return next((separator for separator in "\t," if separator in first), None)
 
 
 def _read(path: Path, separator: str | None) -> Part:
@@ -46,9 +51,19 @@ def _read(path: Path, separator: str | None) -> Part:
 
 def read_values(path: Path) -> Part:
     """A .csv of values alone, without a label column; labels are ""."""
-    cases = [(line, numbers(cells, f"{path}, line {line}")) for line, cells in rows(path, ",")]
-    values = [up_to_last_value(case[np.newaxis]) for _, case in cases]
-    return Part(path, values, [""] * len(values), lines=[line for line, _ in cases])
+    lines, cases = [], []
+    for line, case in value_rows(path, ","):
+        lines.append(line)
+        cases.append(case)
+    return Part(path, cases, [""] * len(cases), lines=lines)
+
+
+def value_rows(path: Path, separator: str | None) -> Iterator[tuple[int, np.ndarray]]:
+    """(line, case `(1, n_timepoints)`) of every row of a table of values alone; only one row is held."""
+    fix: str | None = "a table of values alone has no header line and no column of labels"
+    for line, cells in rows(path, separator):
+        yield line, up_to_last_value(numbers(cells, f"{path}, line {line}", fix=fix)[np.newaxis])
+        fix = None
 
 
 def rows(path: Path, separator: str | None) -> Iterator[tuple[int, list[str]]]:

@@ -15,9 +15,13 @@ from aeon.classification.base import BaseClassifier
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import Splits, official
 from vlm_tsc.bases import load_base
+from vlm_tsc.classify.saved import find_saved
 from vlm_tsc.config import settings_from
 from vlm_tsc.conversation.cards import DatasetCard
 from vlm_tsc.run import presentation_settings, view_settings
+
+# What of a run's settings decides how its model answers.
+RUN_SETTINGS = ("views", "context_length", "seed", "precision", "eval_batch_size", "llava_root")
 
 
 class LlavaClassifier(BaseClassifier):
@@ -48,6 +52,8 @@ class LlavaClassifier(BaseClassifier):
         How cases are shown, chosen from the training cases.
     model_, processor_
         The fine-tuned model and its processor.
+    facts_ : dict
+        Of a loaded classifier: what its adapter says of its training.
 
     Notes
     -----
@@ -61,7 +67,10 @@ class LlavaClassifier(BaseClassifier):
         "algorithm_type": "deeplearning",
         "non_deterministic": True,  # bfloat16 sums depend on the number of threads
         "cant_pickle": False,
-        "python_dependencies": ["torch", "transformers", "peft"],
+        "python_dependencies": [
+            "torch",
+            "transformers",
+        ],  # aeon imports them; peft takes seconds, and only fit needs it
     }
 
     def __init__(
@@ -143,9 +152,10 @@ class LlavaClassifier(BaseClassifier):
 
     @classmethod
     def load(cls, folder: Path | str, settings: Mapping[str, Any] | None = None) -> LlavaClassifier:
-        """A fitted classifier from an adapter folder, that of a run (`runs/…/adapter`) or one that `save` wrote.
+        """A fitted classifier from a run's folder, its adapter folder, or one that `save` wrote.
 
-        `settings` are those of this machine: `llava_root`, `precision`, `eval_batch_size`, `views`.
+        `settings` are those of this machine: `llava_root`, `precision`, `eval_batch_size`, `views`. What is not given
+        is as the run's own settings say, so that a new series is answered as the test part was.
 
         Raises
         ------
@@ -154,12 +164,18 @@ class LlavaClassifier(BaseClassifier):
         """
         from vlm_tsc.finetune.adapter import read_adapter_facts
 
-        presentation, facts = read_adapter_facts(Path(folder))
-        made = cls(base=facts["name"], settings={"augment": facts["augment"], **(settings or {})})
+        saved = find_saved(folder)
+        folder = saved.model
+        presentation, facts = read_adapter_facts(folder)
+        own = {name: saved.settings[name] for name in RUN_SETTINGS if saved.settings.get(name) is not None}
+        if not Path(own.get("llava_root", "/")).is_dir():  # the run was made on another machine
+            del own["llava_root"]
+        made = cls(base=facts["name"], settings={"augment": facts["augment"], **own, **(settings or {})})
         made.classes_ = np.array(presentation.builder.answer_map.class_names)
         made.n_classes_ = len(made.classes_)
         made._class_dictionary = {label: i for i, label in enumerate(made.classes_)}
-        made._adapter_files = _read_files(Path(folder))
+        made.facts_ = facts
+        made._adapter_files = _read_files(folder)
         made._open_adapter()
         made.is_fitted = True
         return made
@@ -175,7 +191,9 @@ class LlavaClassifier(BaseClassifier):
             self._open_adapter()
 
     def _open_adapter(self) -> None:
-        from vlm_tsc.answer.model import choose_precision
+        from vlm_tsc.answer.model import be_quiet, choose_precision, device
+
+        be_quiet()
         from vlm_tsc.conversation.processor import checkpoint_folder
         from vlm_tsc.finetune.adapter import load_finished, read_adapter_facts
 
@@ -184,9 +202,8 @@ class LlavaClassifier(BaseClassifier):
         with tempfile.TemporaryDirectory() as folder:
             _write_files(Path(folder), self._adapter_files)
             self.presentation_, _ = read_adapter_facts(Path(folder))
-            self.model_, self.processor_, _ = load_finished(
-                Path(folder), base_folder, choose_precision(settings.precision)
-            )
+            model, self.processor_, _ = load_finished(Path(folder), base_folder, choose_precision(settings.precision))
+            self.model_ = model.to(device())
 
     def _resolved(self) -> Any:
         own = {"base": self.base, "seed": self.random_state}

@@ -34,7 +34,7 @@ class AnswerMap:
 
     @functools.cached_property
     def answers(self) -> tuple[str, ...]:
-        """A, B, … Z, AA, AB, …: one per class, in the order of `class_names`."""
+        """One per class, in the order of `class_names`; A, B, … Z, AA, AB, …"""
         return tuple(letter_code(i) for i in range(len(self.class_names)))
 
     def answer_of(self, label: str) -> str:

@@ -137,7 +137,8 @@ def picture_size(base: BaseConfig, processor: Any) -> tuple[int, int]:
     if hasattr(image_processor, "merge_size"):  # takes pictures of any shape: its `size` is a range of areas, not edges
         unit = image_processor.patch_size * image_processor.merge_size
         return (_ANY_SIZE // unit * unit,) * 2
-    for name in ("crop_size", "size"):
+    cropped = getattr(image_processor, "do_center_crop", False)  # else its crop_size is a default that means nothing
+    for name in ("crop_size", "size") if cropped else ("size",):
         size = getattr(image_processor, name, None)
         if not size:
             continue

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import PeftModel
 
 from vlm_tsc.answer.model import load_model
 from vlm_tsc.answer.quantised import Quantisation
@@ -16,6 +15,10 @@ from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.conversation.processor import load_processor
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_json
+from vlm_tsc.finetune.merged import merge_plain_lora
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 PRESENTATION_FILE = "presentation.json"
 BASE_FILE = "base.json"
@@ -93,11 +96,15 @@ def load_finished(folder: Path, base_folder: Path, precision: torch.dtype) -> tu
     InputError
         When the folder is no finished adapter, or was trained on another base.
     """
-    model, processor, facts = load_adapter(folder, base_folder, precision)
-    whole = isinstance(model, PeftModel) and quantisation_in(facts) is None
-    if whole and next(model.parameters()).dtype == torch.float32:  # coarser weights would be rounded by it
-        model = model.merge_and_unload()
-    return model.eval(), processor, facts
+    model, processor, facts = _load_base(folder, base_folder, precision)
+    if facts["method"] == "full":
+        return model, processor, facts
+    # coarser weights would be rounded by merging
+    is_exact = quantisation_in(facts) is None and next(model.parameters()).dtype == torch.float32
+    if is_exact and merge_plain_lora(model, folder):
+        return model.eval(), processor, facts
+    adapted = _with_adapter(model, folder)
+    return (adapted.merge_and_unload() if is_exact else adapted).eval(), processor, facts
 
 
 def load_adapter(folder: Path, base_folder: Path, precision: torch.dtype) -> tuple[Any, Any, dict[str, Any]]:
@@ -108,6 +115,15 @@ def load_adapter(folder: Path, base_folder: Path, precision: torch.dtype) -> tup
     InputError
         When the folder is no finished adapter, or was trained on another base.
     """
+    model, processor, facts = _load_base(folder, base_folder, precision)
+    if facts["method"] != "full":
+        model = _with_adapter(model, folder)
+    return model.eval(), processor, facts
+
+
+def _load_base(folder: Path, base_folder: Path, precision: torch.dtype) -> tuple[Any, Any, dict[str, Any]]:
+    """The base that the adapter was trained on, quantised as then; of `method: full`, whose folder is a checkpoint of
+    its own, that one."""
     _, facts = read_adapter_facts(folder)
     found = base_hash(base_folder)
     if facts["hash"] != found:
@@ -118,8 +134,14 @@ def load_adapter(folder: Path, base_folder: Path, precision: torch.dtype) -> tup
             allowed=f"{facts['name']} ({facts['hash']})",
             fix=f"--base {facts['name']}",
         )
-    if facts["method"] == "full":  # the folder is a checkpoint of its own
+    if facts["method"] == "full":
         model, _ = load_model(folder, precision)
         return model, load_processor(base_folder), facts
     model, processor = load_model(base_folder, precision, quantisation_in(facts))
-    return PeftModel.from_pretrained(model, folder).eval(), processor, facts
+    return model, processor, facts
+
+
+def _with_adapter(model: Any, folder: Path) -> PeftModel:
+    from peft import PeftModel  # it takes seconds, and a plain adapter is merged without it
+
+    return PeftModel.from_pretrained(model, folder)

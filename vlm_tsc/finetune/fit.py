@@ -157,6 +157,8 @@ def fit_adapter(
             training["seconds"] = round(time.monotonic() - started, 1)
             if quantisation is not None:
                 training["quantised"] = quantisation.to_dict()
+            lengths = train.lengths.tolist()
+            training |= {"n_channels": train.n_channels, "lengths": [min(lengths), max(lengths)]}
             whole = processor if method == "full" else None
             _finish(part, trainer, whole, presentation, adapter_folder, base, base_folder, **training)
             shutil.rmtree(checkpoints, ignore_errors=True)

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from vlm_tsc.archive.formats import SUFFIXES, read
 from vlm_tsc.archive.policies import without_missing
 from vlm_tsc.errors import InputError, exits_cleanly, nearest
 from vlm_tsc.files import write_text
-from vlm_tsc.options import model_from_cli
+from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.use import serve
 
 LAYOUT = "VLM_TSC_ML"
@@ -186,8 +186,8 @@ class MlflowOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str = Field("0.0.0.0", description="Address to listen on.", json_schema_extra={"group": "mlflow"})
-    port: int = Field(5000, description="Port to listen on.", ge=1, le=65535, json_schema_extra={"group": "mlflow"})
+    host: str = option("mlflow", "0.0.0.0", "Address to listen on.")
+    port: int = option("mlflow", 5000, "Port to listen on.", ge=1, le=65535)
 
 
 def _mlflow(root: Path, words: Sequence[str]) -> int:

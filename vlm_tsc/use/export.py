@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from vlm_tsc.bases import BaseConfig, load_base
 from vlm_tsc.config import load_settings
 from vlm_tsc.errors import InputError, exits_cleanly
 from vlm_tsc.files import full_disk_named, write_text
-from vlm_tsc.options import help_text, options_of, parse, raise_all, validated
+from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.run import RunFolder
 from vlm_tsc.settings import UserPath
 
@@ -26,32 +26,33 @@ DESCRIPTION = (
 )
 
 
-def _option(default: Any, description: str, **details: Any) -> Any:
-    shown = {"group": "export"} | {key: details.pop(key) for key in ("metavar", "unset") if key in details}
-    return Field(default, description=description, json_schema_extra=shown, **details)
-
-
 class ExportOptions(BaseModel):
     """Of `python -m vlm_tsc.use.export RUN`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    merge: bool = _option(False, "Merge the adapter into its base.")
-    dequantise: bool = _option(False, "Merge also into a base that was quantised: its weights are unpacked.")
-    precision: Literal["base", "fp32", "bf16", "fp16"] = _option("base", "Number format of the merged weights.")
-    cases: int = _option(32, "Test cases on which the merged model is compared.", ge=1)
-    output: UserPath | None = _option(None, "Folder to write.", metavar="DIR", unset="RUN/export")
-    push: str | None = _option(
-        None, "Upload it to this Hugging Face repository, made private.", metavar="OWNER/NAME", unset="no"
+    run: UserPath = option("export", Path(), "The folder of a finished run.", metavar="RUN", unset="needed")
+    merge: bool = option("export", False, "Merge the adapter into its base.")
+    dequantise: bool = option("export", False, "Merge also into a base that was quantised: its weights are unpacked.")
+    precision: Literal["base", "fp32", "bf16", "fp16"] = option(
+        "export", "base", "Number format of the merged weights."
     )
-    llava_root: UserPath | None = _option(None, "Folder of local checkpoints.", metavar="DIR", unset="the run's")
-    debug: bool = _option(False, "Show the traceback of an error.")
+    cases: int = option("export", 32, "Test cases on which the merged model is compared.", ge=1)
+    output: UserPath | None = option("export", None, "Folder to write.", metavar="DIR", unset="RUN/export")
+    push: str | None = option(
+        "export", None, "Upload it to this Hugging Face repository, made private.", metavar="OWNER/NAME", unset="no"
+    )
+    llava_root: UserPath | None = option(
+        "export", None, "Folder of local checkpoints.", metavar="DIR", unset="the run's"
+    )
+    debug: bool = option("export", False, "Show the traceback of an error.")
 
 
 @exits_cleanly
 def main(argv: Sequence[str]) -> int:
     """Export, and upload if asked."""
-    run, options = _given(argv)
+    options = model_from_cli(argv, ExportOptions, prog=PROG, description=DESCRIPTION, positional="RUN")
+    run = _run_folder(options.run)
     output = options.output or run.path / "export"
     if options.push:
         _check_login()
@@ -167,20 +168,11 @@ def _push(folder: Path, repository: str) -> str:
     return f"https://huggingface.co/{repository}"
 
 
-def _given(argv: Sequence[str]) -> tuple[RunFolder, ExportOptions]:
-    options = options_of(ExportOptions)
-    words = parse(argv, options, PROG)
-    if words.help:
-        print(help_text(options, PROG, DESCRIPTION, "RUN"))
-        sys.exit(0)
-    value, problems = validated(ExportOptions, words.given)
-    folder = Path(words.positional[0] if words.positional else "")
-    if len(words.positional) != 1 or not (folder / "config.yaml").is_file():
-        got = " ".join(words.positional) or "nothing"
-        problems.append(InputError("name one run folder", where="RUN", got=got, allowed="a folder with a config.yaml"))
-    raise_all([*words.problems, *problems], "the options of the export")
-    assert value is not None  # else there was a problem
-    return RunFolder(folder), value
+def _run_folder(folder: Path) -> RunFolder:
+    if not (folder / "config.yaml").is_file():
+        allowed = "the folder of a finished run"
+        raise InputError("this is no run", where="RUN", got=folder, allowed=allowed)
+    return RunFolder(folder)
 
 
 if __name__ == "__main__":

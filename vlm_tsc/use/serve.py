@@ -7,13 +7,12 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from vlm_tsc.classify.saved import find_saved, load_classifier
 from vlm_tsc.errors import InputError, exits_cleanly
-from vlm_tsc.options import model_from_cli
+from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.settings import UserPath
 
 PROG = "-m vlm_tsc.use.serve"
@@ -24,21 +23,21 @@ DESCRIPTION = (
 GRACE_SECONDS = 20  # for requests in progress after SIGTERM; SageMaker kills 30 seconds after it
 
 
-def _option(default: Any, description: str, **details: Any) -> Any:
-    shown = {"group": "endpoint"} | {key: details.pop(key) for key in ("metavar", "unset") if key in details}
-    return Field(default, description=description, json_schema_extra=shown, **details)
-
-
 class ServeOptions(BaseModel):
     """Of `python -m vlm_tsc.use.serve`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    folder: UserPath = _option(".", "Folder of a finished run, or of its model.", metavar="DIR", unset="needed")
-    host: str = _option(
-        "127.0.0.1", "Address to listen on; 0.0.0.0 lets other machines ask, without a password.", metavar="HOST"
+    folder: UserPath = option(
+        "endpoint", ".", "Folder of a finished run, or of its model.", metavar="DIR", unset="needed"
     )
-    port: int = _option(8080, "Port to listen on; 0 takes a free one.", ge=0, le=65535)
+    host: str = option(
+        "endpoint",
+        "127.0.0.1",
+        "Address to listen on; 0.0.0.0 lets other machines ask, without a password.",
+        metavar="HOST",
+    )
+    port: int = option("endpoint", 8080, "Port to listen on; 0 takes a free one.", ge=0, le=65535)
 
 
 @exits_cleanly

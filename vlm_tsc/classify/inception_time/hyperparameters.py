@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
+
+from vlm_tsc.options import option
 
 GROUP = "inception-time"
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -15,10 +17,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     # of the SageMaker algorithm, whose other defaults are the paper's
     "seed": MappingProxyType({"epochs": 100}),
 }
-
-
-def _number(default: float, description: str, **limits: Any) -> Any:
-    return Field(default, description=description, json_schema_extra={"group": GROUP}, **limits)
 
 
 class Hyperparameters(BaseModel):
@@ -32,9 +30,9 @@ class Hyperparameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    filters: int = _number(32, "Filters of each convolution.", ge=1)
-    depth: int = _number(6, "Blocks of each network.", ge=1)
-    models: int = _number(5, "Networks, whose probabilities are averaged.", ge=1)
-    lr: float = _number(0.001, "Learning rate; halved, down to 1e-4, when the training loss stands still.", gt=0)
-    batch_size: int = _number(64, "Cases a step.", ge=1)
-    epochs: int = _number(1500, "Passes over the training cases.", ge=1)
+    filters: int = option(GROUP, 32, "Filters of each convolution.", ge=1)
+    depth: int = option(GROUP, 6, "Blocks of each network.", ge=1)
+    models: int = option(GROUP, 5, "Networks, whose probabilities are averaged.", ge=1)
+    lr: float = option(GROUP, 0.001, "Learning rate; halved, down to 1e-4, when the training loss stands still.", gt=0)
+    batch_size: int = option(GROUP, 64, "Cases a step.", ge=1)
+    epochs: int = option(GROUP, 1500, "Passes over the training cases.", ge=1)

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from vlm_tsc.classify.inception_time.hyperparameters import GROUP, Hyperparameters
+from vlm_tsc.options import option
 from vlm_tsc.settings import MAX_SEED, UserPath
-
-
-def _option(group: str, default: Any, description: str, **shown: Any) -> Any:
-    limits = {key: shown.pop(key) for key in ("ge", "le") if key in shown}
-    return Field(default, description=description, json_schema_extra={"group": group, **shown}, **limits)
 
 
 class RunOptions(Hyperparameters):
     """Of every way to train it."""
 
-    preset: Literal["paper", "seed"] = _option(
+    preset: Literal["paper", "seed"] = option(
         GROUP, "paper", "The paper's hyperparameters, or those of the SageMaker algorithm (100 epochs)."
     )
-    seed: int = _option(GROUP, 0, "Seed of everything random.", ge=0, le=MAX_SEED)
+    seed: int = option(GROUP, 0, "Seed of everything random.", ge=0, le=MAX_SEED)
 
     def hyperparameters(self) -> Hyperparameters:
         """Without what is only an option."""
@@ -32,7 +28,7 @@ class RunOptions(Hyperparameters):
 class DatasetOptions(RunOptions):
     """Of `python eval/baselines.py inception-time --dataset NAME`, which holds cases out of train itself."""
 
-    search: int | None = _option(
+    search: int | None = option(
         GROUP,
         None,
         "Choose filters, depth, lr and batch_size, those that are not given, among N settings on cases held out of "
@@ -45,10 +41,10 @@ class DatasetOptions(RunOptions):
 class TrainOptions(RunOptions):
     """Of `… inception-time train`."""
 
-    training: UserPath = _option("files", Path(), "Table of labelled series.", metavar="FILE.csv", unset="needed")
-    validation: UserPath | None = _option("files", None, "Another one, for the log.", metavar="FILE.csv", unset="none")
-    model_dir: UserPath = _option("files", Path(), "Folder for the model.", metavar="DIR", unset="needed")
-    start_from: UserPath | None = _option(
+    training: UserPath = option("files", Path(), "Table of labelled series.", metavar="FILE.csv", unset="needed")
+    validation: UserPath | None = option("files", None, "Another one, for the log.", metavar="FILE.csv", unset="none")
+    model_dir: UserPath = option("files", Path(), "Folder for the model.", metavar="DIR", unset="needed")
+    start_from: UserPath | None = option(
         "files", None, "Folder of an earlier model, to go on from its weights.", metavar="DIR", unset="none"
     )
 
@@ -58,7 +54,7 @@ class PredictOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model_dir: UserPath = _option("files", Path(), "Folder of a trained model.", metavar="DIR", unset="needed")
-    input: UserPath = _option("files", Path(), "Table of series without labels.", metavar="FILE.csv", unset="needed")
-    output: UserPath = _option("files", Path(), "Where the answers go.", metavar="FILE.csv", unset="needed")
-    probabilities: bool = _option("files", False, "Write the probability of every class instead of the class.")
+    model_dir: UserPath = option("files", Path(), "Folder of a trained model.", metavar="DIR", unset="needed")
+    input: UserPath = option("files", Path(), "Table of series without labels.", metavar="FILE.csv", unset="needed")
+    output: UserPath = option("files", Path(), "Where the answers go.", metavar="FILE.csv", unset="needed")
+    probabilities: bool = option("files", False, "Write the probability of every class instead of the class.")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from vlm_tsc.classify.masked_transformer.shape import Shape
+from vlm_tsc.options import option
 
 GROUP = "masked-transformer"
 SIZES = ("width", "layers", "length", "patch")
@@ -14,13 +15,8 @@ _USUAL = Shape()
 MAX_STEPS, MIN_STEPS, PASSES = 6000, 600, 100
 
 
-def _number(default: Any, description: str, unset: str | None = None, **limits: Any) -> Any:
-    extra: dict[str, Any] = {"group": GROUP} | ({"unset": unset} if unset else {})
-    return Field(default, description=description, json_schema_extra=extra, **limits)
-
-
 def _size(name: str, description: str, **limits: Any) -> Any:
-    return _number(None, description, f"the encoder's; fresh: {getattr(_USUAL, name)}", **limits)
+    return option(GROUP, None, description, unset=f"the encoder's; fresh: {getattr(_USUAL, name)}", **limits)
 
 
 class Hyperparameters(BaseModel):
@@ -34,17 +30,21 @@ class Hyperparameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    linear: bool = _number(False, "Train the last layer alone, on the encoder as it is.")
+    linear: bool = option(GROUP, False, "Train the last layer alone, on the encoder as it is.")
     width: int | None = _size("width", "Width of the transformer.", ge=4, multiple_of=4)
     layers: int | None = _size("layers", "Layers of the transformer.", ge=1)
     length: int | None = _size("length", "Points of the longest case, after resampling.", ge=2)
     patch: int | None = _size("patch", "Points of a patch.", ge=1)
-    lr: float | None = _number(
-        None, "Peak learning rate.", "0.0005; of a pre-trained encoder 0.0001; linear: 0.005", gt=0
+    lr: float | None = option(
+        GROUP, None, "Peak learning rate.", unset="0.0005; of a pre-trained encoder 0.0001; linear: 0.005", gt=0
     )
-    batch_size: int = _number(16, "Cases a step.", ge=1)
-    epochs: int | None = _number(
-        None, "Passes over the training cases.", f"{PASSES}, but {MIN_STEPS} to {MAX_STEPS} steps", ge=1
+    batch_size: int = option(GROUP, 16, "Cases a step.", ge=1)
+    epochs: int | None = option(
+        GROUP,
+        None,
+        "Passes over the training cases.",
+        unset=f"{PASSES}, but {MIN_STEPS} to {MAX_STEPS} steps",
+        ge=1,
     )
 
     def rate(self, pretrained: bool) -> float:

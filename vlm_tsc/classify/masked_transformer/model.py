@@ -88,7 +88,7 @@ class Model:
             "format": FORMAT,
             "classes": self.classes,
             "n_channels": self.n_channels,
-            "longest": self.grid.longest,
+            "n_timepoints": self.n_timepoints,
             "mean": self.scaling.mean.tolist(),
             "deviation": self.scaling.deviation.tolist(),
             "shape": self.network.encoder.shape.model_dump(),
@@ -115,7 +115,7 @@ class Model:
             network = MaskedTransformer(PatchEncoder(shape), facts["n_channels"], len(facts["classes"]))
             network.load_state_dict(tensors_of(files))
             scaling = Scaling(np.array(facts["mean"]), np.array(facts["deviation"]))
-            grid = Grid(facts["longest"], shape.length, shape.patch)
+            grid = Grid(facts["n_timepoints"], shape.length, shape.patch)
             origin = [facts[name] for name in ("encoder", "fingerprint", "train_seconds", "epoch")]
         except (ValueError, KeyError, TypeError, RuntimeError) as error:  # JSON and Pydantic raise ValueErrors
             got = str(error).split("\n")[0]

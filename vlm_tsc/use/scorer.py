@@ -1,0 +1,102 @@
+"""A finished run's model as a function: cases → the log-likelihood of every class's answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from vlm_tsc.conversation.presentation import Presentation
+from vlm_tsc.errors import InputError
+from vlm_tsc.run import RunFolder
+
+if TYPE_CHECKING:
+    import torch
+
+_BATCHES = 4  # shown at once: pictures of several thousand covered cases would fill the memory
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model that is asked about series, each shown to it as every case of its run is."""
+
+    model: Any
+    processor: Any
+    presentation: Presentation
+    batch_size: int
+    precision: torch.dtype
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.presentation.builder.answer_map.class_names
+
+    def log_likelihoods(self, cases: Sequence[np.ndarray], progress: bool = False) -> np.ndarray:
+        """Of cases `(n_channels, n_timepoints)`: (n_cases, n_classes), in nats; pictures and texts are made here."""
+        from vlm_tsc.answer.ask import ask
+
+        answers = self.presentation.builder.answer_map.answers
+        options = {"batch_size": self.batch_size, "precision": self.precision}
+        size = self.batch_size * _BATCHES
+        found = []
+        for start in tqdm(range(0, len(cases), size), disable=not progress, unit="part", leave=False, ncols=80):
+            shown = [self.presentation.show(case) for case in cases[start : start + size]]
+            asked = ask(self.model, self.processor, shown, answers, **options)
+            assert asked.log_likelihoods is not None  # as of every single view
+            found.append(asked.log_likelihoods)
+        return np.concatenate(found)
+
+    def of_class(self, label: str, progress: bool = False) -> Any:
+        """The function that `occlusion.occlusion_map` takes, of one class."""
+        column = self.class_names.index(label)
+        return lambda cases: self.log_likelihoods(cases, progress)[:, column]
+
+
+def check_run(run: RunFolder) -> None:
+    """Refuse a folder that is no run with series and an adapter; cheap, before anything is read or imported."""
+    lacking = [path.name for path in (run.config, run.series, run.adapter) if not path.exists()]
+    if lacking:
+        allowed = "a finished run of a vision-language model, such as runs/ItalyPowerDemand/NAME"
+        fix = "run train.py (again) to finish it" if lacking == ["adapter"] else None
+        raise InputError("this is no such run", where=run.path, got=f"no {lacking[0]}", allowed=allowed, fix=fix)
+
+
+def open_scorer(run: RunFolder, **machine: Any) -> Scorer:
+    """The scorer of a finished run.
+
+    Parameters
+    ----------
+    machine
+        Settings of this machine that win over the run's own: `llava_root`, `precision`, `eval_batch_size`.
+
+    Raises
+    ------
+    InputError
+        When the folder is no run of a vision-language model, or not finished.
+    """
+    check_run(run)
+    from vlm_tsc.answer.model import be_quiet, choose_precision, device, use_all_cores
+
+    be_quiet()
+    from vlm_tsc.bases import load_base
+    from vlm_tsc.config import load_settings
+    from vlm_tsc.conversation.processor import checkpoint_folder
+    from vlm_tsc.finetune.adapter import load_finished
+    from vlm_tsc.job import presentation_of
+
+    use_all_cores()
+    presentation = presentation_of(run)
+    settings = load_settings(run.config)
+    settings = settings.model_copy(update={name: value for name, value in machine.items() if value is not None})
+    precision = choose_precision(settings.precision)
+    base_folder = checkpoint_folder(load_base(settings.base, settings.llava_root), settings.llava_root)
+    model, processor, _ = load_finished(run.adapter, base_folder, precision)
+    return Scorer(model.to(device()), processor, presentation, settings.eval_batch_size or 8, precision)
+
+
+def shows_progress() -> bool:
+    """Whether a person watches."""
+    return sys.stderr.isatty()
