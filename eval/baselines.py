@@ -11,17 +11,20 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from vlm_tsc.archive import load
 from vlm_tsc.archive.splits import Splits
 from vlm_tsc.classify.classical import NAMES as CLASSICAL
 from vlm_tsc.classify.classical import refuse_unknown
-from vlm_tsc.config import Settings, settings_and_own_from_cli
+from vlm_tsc.config import Settings, settings_and_own_from_cli, settings_from_cli
 from vlm_tsc.errors import InputError, exits_cleanly
 from vlm_tsc.evaluate import published, run_baseline
 from vlm_tsc.evaluate.baseline import OPTIONS
+from vlm_tsc.evaluate.trained import PROBES
+from vlm_tsc.options import option
 from vlm_tsc.report import collect, table
+from vlm_tsc.run import shown_settings
 from vlm_tsc.settings import MAX_SEED, TRAINED_BASELINES
 
 PROG = "eval/baselines.py"
@@ -41,6 +44,8 @@ def main(argv: list[str]) -> int:
         return _inception_time(words)
     if name == "masked-transformer":
         return _masked_transformer(words)
+    if name in PROBES:
+        return _probe(name, words)
     if not {"-h", "--help"} & set(words):  # refused before anything is read
         refuse_unknown(name, TRAINED_BASELINES)
     settings, own = settings_and_own_from_cli(
@@ -57,9 +62,7 @@ class SeedOption(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = Field(
-        0, description="Seed of everything random.", ge=0, le=MAX_SEED, json_schema_extra={"group": "run"}
-    )
+    seed: int = option("run", 0, "Seed of everything random.", ge=0, le=MAX_SEED)
 
 
 def _inception_time(words: Sequence[str]) -> int:
@@ -116,6 +119,22 @@ def _masked_transformer(words: Sequence[str]) -> int:
 
     use_gpu(options.gpu_id)
     run_with_options(options, splits, settings.vlm_root / "runs", given)
+    _print_table(settings, splits)
+    return 0
+
+
+def _probe(name: str, words: Sequence[str]) -> int:
+    from vlm_tsc.evaluate.probes import run_probe
+
+    description = (
+        "Fit a linear classifier on what a frozen base makes of each case, before its decoder (vision-probe) or after "
+        "it (decoder-probe), answer the test split, and show it beside the finished runs."
+    )
+    groups = ("data", "picture", "text", "model", "run")
+    settings = settings_from_cli(words, prog=f"{PROG} {name}", description=description, groups=groups)
+    splits, given = _load(settings, settings.seed)
+    runs = settings.vlm_root / "runs"
+    run_probe(name, splits, runs, settings.base, shown_settings(settings), given=given)
     _print_table(settings, splits)
     return 0
 

@@ -18,7 +18,7 @@ GROUPS = ("data", "picture", "text", "model", "training", "answers", "run")
 MAX_SEED = 2**32 - 1  # what numpy's seeding takes
 LATER_MODES = ("WITH_SIGNAL_ANALYSIS", "WITH_RATIONALE")
 BASE = "the base's"
-TRAINED_BASELINES = ("inception-time", "masked-transformer")  # of this project, which train beside it
+TRAINED_BASELINES = ("inception-time", "masked-transformer", "vision-probe", "decoder-probe")  # of this project
 PLAIN_NAME = "a letter or digit, then letters, digits, spaces and . , _ - + = ( ), at most 200 bytes"
 
 

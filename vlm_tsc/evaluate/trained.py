@@ -29,12 +29,29 @@ if TYPE_CHECKING:
     from vlm_tsc.archive import Splits
 
 NAME = "inception-time"
+PROBES = {"vision-probe": "vision", "decoder-probe": "decoder"}  # → which part of the base they read
+USUAL_BASE = "plot-llava-mini"
 
 
 def run_named(
-    name: str, splits: Splits, runs: Path | str, *, seed: int, given: Mapping[str, Any], limit_s: float | None
+    name: str,
+    splits: Splits,
+    runs: Path | str,
+    *,
+    seed: int,
+    given: Mapping[str, Any],
+    limit_s: float | None,
+    base: str = USUAL_BASE,
+    shown: Mapping[str, Any] | None = None,
 ) -> dict[str, Any] | NotRun:
-    """Any baseline by its name: a trained one with its own defaults, else as `run_baseline` does."""
+    """Any baseline by its name: a trained one with its own defaults, else as `run_baseline` does.
+
+    `base` and `shown`, how its cases are shown, are for the linear probes.
+    """
+    if name in PROBES:
+        from vlm_tsc.evaluate.probes import run_probe  # builds on this module
+
+        return run_probe(name, splits, runs, base, shown, given=given)
     if name == NAME:
         return run_inception_time(splits, runs, Hyperparameters(), seed=seed, given=given)
     if name == "masked-transformer":
@@ -68,6 +85,8 @@ class Method:
     asked : mapping
         What config.yaml says besides, or instead of `parameters`: what a search chose differs between seeds of one
         experiment, what it was asked does not.
+    keeps_model : bool
+        Whether `fit_and_answer` leaves a `model/`.
     """
 
     name: str
@@ -78,6 +97,7 @@ class Method:
     pictures: Sequence[str] = ()
     validation: SeriesSet | None = None
     asked: Mapping[str, Any] = field(default_factory=dict)
+    keeps_model: bool = True
 
 
 def run_trained(
@@ -108,8 +128,8 @@ def run_trained(
         The content of metrics.json; of the finished run in that folder, if that was on the same series.
     """
     folder = baseline_folder(method.run, splits, runs)
-    model, pictures = folder.path / "model", [folder.path / name for name in method.pictures]
-    outputs = [folder.predictions, folder.config, folder.metrics, model, *pictures]
+    kept = [*(["model"] if method.keeps_model else []), *method.pictures]
+    outputs = [folder.predictions, folder.config, folder.metrics, *(folder.path / name for name in kept)]
     digest = _digest(method, seed, splits, train)
     state = check_stage(folder, STAGE, digest, outputs)
     if state == "done":

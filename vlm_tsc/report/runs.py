@@ -19,6 +19,7 @@ from vlm_tsc.run import NEUTRAL
 
 log = logging.getLogger(__name__)
 TITLES = {**classical.ALL_TITLES, "inception-time": "InceptionTime", "masked-transformer": "masked transformer"}
+TITLES |= {"vision-probe": "linear on vision tower", "decoder-probe": "linear on decoder"}
 
 Run = Mapping[str, Any]  # the content of a metrics.json; with "run" and "settings" where `collect` read it
 

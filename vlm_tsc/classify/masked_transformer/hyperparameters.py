@@ -16,7 +16,8 @@ MAX_STEPS, MIN_STEPS, PASSES = 6000, 600, 100
 
 
 def _size(name: str, description: str, **limits: Any) -> Any:
-    return option(GROUP, None, description, unset=f"the encoder's; fresh: {getattr(_USUAL, name)}", **limits)
+    unset = f"the encoder's; fresh: {getattr(_USUAL, name)}"
+    return option(GROUP, None, description, unset=unset, **limits)
 
 
 class Hyperparameters(BaseModel):
@@ -40,11 +41,7 @@ class Hyperparameters(BaseModel):
     )
     batch_size: int = option(GROUP, 16, "Cases a step.", ge=1)
     epochs: int | None = option(
-        GROUP,
-        None,
-        "Passes over the training cases.",
-        unset=f"{PASSES}, but {MIN_STEPS} to {MAX_STEPS} steps",
-        ge=1,
+        GROUP, None, "Passes over the training cases.", unset=f"{PASSES}, but {MIN_STEPS} to {MAX_STEPS} steps", ge=1
     )
 
     def rate(self, pretrained: bool) -> float:
