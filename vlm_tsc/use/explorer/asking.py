@@ -1,4 +1,4 @@
-"""What is done with an open model: a case asked again, asked otherwise, cut into tokens, mapped; new series classified."""
+"""What is done with an open model: a case is asked again or otherwise, cut into tokens; new series are classified."""
 
 from __future__ import annotations
 
