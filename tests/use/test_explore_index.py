@@ -155,9 +155,9 @@ def test_records_are_read_one_by_one_whatever_their_order(run, tmp_path):
 
 
 def test_runs_are_compared_as_a_loop_over_their_cases_would(run, index, rows, tmp_path):
-    other = make_run(tmp_path, seed=3, skill=1.0, n_cases=40, class_names=("wild", "calm", "rough"))
+    other = make_run(tmp_path, seed=3, skill=1.0, n_cases=40, class_names=("calm", "wild", "rough"))
     theirs = {row.id: row for row in read_predictions(other.predictions)}
-    second = index_cases(other.predictions, ("wild", "calm", "rough"))
+    second = index_cases(other.predictions, ("calm", "wild", "rough"))
     found = compared(index, second)
     pairs = [(row, theirs[row.id]) for row in rows if row.id in theirs and theirs[row.id].true == row.true]
     assert [index.ids[i] for i in found.first] == [row.id for row, _ in pairs]
