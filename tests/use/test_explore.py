@@ -100,7 +100,7 @@ def test_the_neighbours_of_a_case_are_those_of_the_filter(client, folder):
     rows = read_predictions(folder / "Waves/model-seed0/predictions.jsonl")
     wrong = [row.id for row in rows if row.true != row.predicted]
     page = client.get(f"/case?run=Waves/model-seed0&show=wrong&id={wrong[1]}").text
-    links = dict((rel, unescape(href)) for href, rel in re.findall(r'href="(/case[^"]+)" rel="(\w+)"', page))
+    links = {rel: unescape(href) for href, rel in re.findall(r'href="(/case[^"]+)" rel="(\w+)"', page)}
     assert f"id={wrong[0]}&show=wrong" in links["prev"] and f"id={wrong[2]}&show=wrong" in links["next"]
 
 

@@ -38,7 +38,7 @@ def client(runs):
         *("..", "../outside/model-seed0", "Waves/../../outside/model-seed0", "%2e%2e/outside/model-seed0"),
         *("..%2foutside%2fmodel-seed0", "%252e%252e%252foutside", "..\\outside", "Waves/model-seed0/images", "/etc"),
         *("//etc", "Waves//model-seed0", "Waves/./model-seed0", "Waves/model-seed0%00", "Waves/model-seed0/", "", "~"),
-        *("Waves", ".", "a" * 5000, "%ff%fe", "Waves/model-seed0\n"),
+        *("Waves", ".", "a" * 5000, "%ff%fe", "Waves/model-seed0%0a"),
     ],
 )
 def test_only_runs_in_the_folder_are_opened(client, name):

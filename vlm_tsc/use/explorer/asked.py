@@ -85,7 +85,7 @@ async def attempt(request: Request) -> Response:
     length = _context_length(run)
     reply = await _with_model(request, run, lambda model: ask_once(model, shown, id_, true, length))
     bars, rest = bars_of(run, reply.prediction, MOST_BARS)
-    content = {"reply": reply, "shown": shown, "bars": bars, "rest": rest, "true": true, "size": own.size}
+    content = {"reply": reply, "shown": shown, "bars": bars, "rest": rest, "truth": true, "size": own.size}
     return _part("reply.html.j2", run=run, own=run.index.prediction(row), changed=_changed(shown, recorded), **content)
 
 

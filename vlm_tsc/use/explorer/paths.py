@@ -57,8 +57,7 @@ def run_of(root: Path, name: str) -> RunFolder:
         When the folder, or a file of it that would be read, lies outside `root`.
     """
     parts = name.split("/")
-    plain = all(part and part not in (".", "..") and "\\" not in part and part.isprintable() for part in parts)
-    if name != HERE and (not plain or len(parts) > 2):
+    if name != HERE and (not all(map(_is_plain, parts)) or len(parts) > 2):
         raise Missing("there is no such run", where="the address", got=name[:200])
     folder = root / name
     if not folder.is_dir() or not is_run(folder):
@@ -66,6 +65,15 @@ def run_of(root: Path, name: str) -> RunFolder:
     for path in [folder, *folder.iterdir(), *(path for model in _MODELS for path in (folder / model).glob("**/*"))]:
         refuse_outside(root, path)
     return RunFolder(folder)
+
+
+def _is_plain(part: str) -> bool:
+    return (
+        0 < len(part.encode(errors="replace")) < 256
+        and part not in (".", "..")
+        and "\\" not in part
+        and part.isprintable()
+    )
 
 
 def refuse_outside(folder: Path, path: Path) -> None:
