@@ -147,7 +147,7 @@ def test_another_question_is_made_asked_and_marked(client, a_run):
     written = post(client, "/question", run=REAL, id=CASE, **style)
     assert written.headers["content-type"].startswith("text/plain") and "means of every 3 points" in written.text
     answer = post(client, "/try", run=REAL, id=CASE, question=written.text, **style)
-    assert "Not the run's own answer: question and picture are" in text_of(answer)
+    assert "Not the run's own answer: the question and the picture are" in text_of(answer)
     assert "Asked without a picture" in text_of(answer)
     picture = post(client, "/try", run=REAL, id=CASE, question="Up or down?", limits="train")
     assert "Not the run's own answer" in text_of(picture) and "data:image/png" in picture.text

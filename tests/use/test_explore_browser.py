@@ -72,6 +72,7 @@ def runs(a_run, tmp_path_factory) -> Path:
     names = tuple(f"a class with the long name {i}" for i in range(12))
     for seed in (0, 1):
         make_run(folder, seed=seed, class_names=names, n_cases=240, skill=1.0)
+    make_run(folder, dataset="ADatasetWithALongName" * 3)
     return folder
 
 
@@ -137,10 +138,10 @@ def test_another_question_and_picture_are_tried_and_marked(page, address):
     page.select_option("select[name=mode]", "IMAGE_ONLY")
     page.click("text=Write the question anew")
     page.wait_for_function("!document.querySelector('textarea').value.includes('Values')")
-    page.select_option("select[name=limits]", "train")
+    page.select_option("select[name=limits]", "case")
     page.click("button:text-is('Ask')")
     page.wait_for_selector("#reply .warning")
-    assert "Not the run's own answer: question and picture" in " ".join(page.text_content("#reply").split())
+    assert "Not the run's own answer: the question and the picture" in " ".join(page.text_content("#reply").split())
     page.fill("textarea", "")
     page.evaluate("document.querySelector('textarea').required = false")
     page.click("button:text-is('Ask')")
