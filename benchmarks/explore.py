@@ -29,8 +29,8 @@ _HOW = (
     "A made-up run of {n:,} cases of {length} points and {classes} classes: predictions, records with their values, "
     "series, and as many pictures, which are hard links to {pictures} PNGs. python -m vlm_tsc.use.explore serves it. A "
     "page is timed until its HTML and its 24 pictures are here. First: the run is opened, its files are in the page "
-    "cache. Next: {pages} pages of every filter and order, the slowest. Memory is resident, the most after all. No model "
-    "is asked: that takes what the model takes."
+    "cache. Next: {pages} pages of every filter and order, and the last. Memory is resident, after all. No model is "
+    "asked: that takes what the model takes."
 )
 
 
