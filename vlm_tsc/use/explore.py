@@ -14,9 +14,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from vlm_tsc.errors import exits_cleanly
-from vlm_tsc.options import model_from_cli
+from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.settings import UserPath
-from vlm_tsc.use.command_line import option
 from vlm_tsc.use.explorer.paths import checked_root
 from vlm_tsc.use.serve import listening
 
