@@ -1,0 +1,119 @@
+"""MLflow beside the runs: a SQLite store for losses, figures and pictures, and the registry of pre-trained encoders."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from vlm_tsc.errors import InputError
+
+ENCODER = "encoder"  # folder of a registered encoder among its run's artifacts
+_BATCH = 1000  # figures that MLflow takes at once
+_HASH = "sha256"
+
+
+class Store:
+    """The store in the folder of all runs: `mlflow.db`, and the artifacts in `mlflow-artifacts/` beside it.
+
+    Where MLFLOW_TRACKING_URI is set, that one is used instead, and keeps its artifacts where it wants.
+    """
+
+    def __init__(self, runs: Path):
+        self.runs = runs.resolve()
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI")
+
+    @cached_property
+    def client(self) -> Any:
+        """MLflow's client (typed Any: importing MLflow takes seconds)."""
+        from mlflow import MlflowClient
+
+        self.runs.mkdir(parents=True, exist_ok=True)
+        uri = self.uri or f"sqlite:///{self.runs / 'mlflow.db'}"
+        return MlflowClient(uri, registry_uri=uri)
+
+    def log_run(
+        self,
+        experiment: str,
+        name: str,
+        *,
+        parameters: Mapping[str, Any],
+        curves: Iterable[Mapping[str, float]] = (),
+        metrics: Mapping[str, float] | None = None,
+        files: Iterable[Path] = (),
+    ) -> str:
+        """Log a finished run under `experiment` ("pretrain", "finetune"); its id.
+
+        Parameters
+        ----------
+        curves : iterable of mapping
+            Lines of a log.jsonl, each with its `step` or `epoch`.
+        files : iterable of Path
+            Files and folders to keep as artifacts.
+        """
+        from mlflow.entities import Metric, Param
+
+        run = self.client.create_run(self._experiment(experiment), run_name=name).info.run_id
+        now = int(time.time() * 1000)
+        figures = [Metric(key, float(value), now, 0) for key, value in (metrics or {}).items()]
+        for line in curves:
+            at = int(line.get("step", line.get("epoch", 0)))
+            figures += [Metric(key, float(value), now, at) for key, value in line.items() if key not in _AXES]
+        self.client.log_batch(run, params=[Param(key, str(value)[:6000]) for key, value in parameters.items()])
+        for start in range(0, len(figures), _BATCH):
+            self.client.log_batch(run, metrics=figures[start : start + _BATCH])
+        for path in files:
+            if path.is_dir():
+                self.client.log_artifacts(run, str(path), path.name)
+            elif path.is_file():
+                self.client.log_artifact(run, str(path))
+        self.client.set_terminated(run)
+        return run
+
+    def _experiment(self, name: str) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            return found.experiment_id
+        artifacts = None if self.uri else (self.runs / "mlflow-artifacts" / name).as_uri()
+        return self.client.create_experiment(name, artifact_location=artifacts)
+
+    def registered(self, name: str, sha256: str) -> int | None:
+        """The version of `name` that holds exactly these weights, if there is one."""
+        same = [version for version in self._versions(name) if version.tags.get(_HASH) == sha256]
+        return max((int(version.version) for version in same), default=None)
+
+    def register(self, name: str, run: str, sha256: str) -> int:
+        """Enter the encoder among the artifacts of `run` as the next version of `name`."""
+        if not self.client.search_registered_models(f"name = '{name}'"):
+            self.client.create_registered_model(name)
+        source = f"{self.client.get_run(run).info.artifact_uri}/{ENCODER}"
+        return int(self.client.create_model_version(name, source, run, tags={_HASH: sha256}).version)
+
+    def encoder_folder(self, name: str, version: int | None = None) -> tuple[Path, int]:
+        """Folder of a registered encoder, and its version: the newest, unless one is wanted.
+
+        Raises
+        ------
+        InputError
+            When nothing is registered under the name, or not this version.
+        """
+        fix = "python -m vlm_tsc.pretrain masked --conf-file … --register enters one"
+        if not self.uri and not (self.runs / "mlflow.db").is_file():
+            raise InputError("there is no registry of encoders", where=self.runs / "mlflow.db", got=name, fix=fix)
+        known = {int(one.version): one for one in self._versions(name)}
+        if not known:
+            names = sorted(model.name for model in self.client.search_registered_models())
+            raise InputError("no encoder of this name is registered", where="--enc-name", got=name, allowed=names)
+        chosen = max(known) if version is None else version
+        if chosen not in known:
+            raise InputError(f"{name} has no such version", where="--enc-ver", got=chosen, allowed=sorted(known))
+        return Path(self.client.download_artifacts(known[chosen].run_id, ENCODER)), chosen
+
+    def _versions(self, name: str) -> list[Any]:
+        return list(self.client.search_model_versions(f"name = '{name}'")) if "'" not in name else []
+
+
+_AXES = ("step", "epoch")
