@@ -15,7 +15,7 @@ import pytest
 
 import train
 from tests.conftest import make_set
-from tests.test_job import FAST, only_run, write_sets
+from tests.test_job import FAST, write_sets
 from vlm_tsc.run import RunFolder
 
 ALL = "wandb,mlflow,tensorboard"
@@ -62,4 +62,5 @@ def tracked(nobody_logged_in: None, tiny_base: Path, tmp_path_factory: pytest.Te
     with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as errors:
         assert train.main([*words, "--json"]) == 0, errors.getvalue()
     after = dict(os.environ)
-    return Tracked(only_run(folder), words, json.loads(out.getvalue()), errors.getvalue(), (before, after))
+    (run,) = (folder / "runs" / "mine").iterdir()
+    return Tracked(RunFolder(run), words, json.loads(out.getvalue()), errors.getvalue(), (before, after))

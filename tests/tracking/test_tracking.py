@@ -93,8 +93,8 @@ def read(client, run, name, folder) -> str:
 
 
 def test_wandb_is_offline_when_nobody_is_logged_in_and_says_how_to_sync(tracked):
-    assert "offline" in tracked.errors and "not logged in" in tracked.errors
     (line,) = [line for line in tracked.document["notes"] if line.startswith("wandb")]
+    assert line in tracked.errors and "offline" in line
     pattern = line.split("wandb sync ")[1]
     assert pattern.endswith(tracked.states["wandb"]["id"])
     staged = list(tracked.run.path.glob("wandb/artifacts/staging/*"))
@@ -103,9 +103,9 @@ def test_wandb_is_offline_when_nobody_is_logged_in_and_says_how_to_sync(tracked)
 
 def test_the_environment_is_as_before(tracked):
     before, after = tracked.environments
-    assert {name for name in {**before, **after} if before.get(name) != after.get(name)} <= {
-        *("TOKENIZERS_PARALLELISM", "DS_ACCELERATOR", "WANDB_SERVICE"),
-    }
+    changed = {name for name in {**before, **after} if before.get(name) != after.get(name)}
+    ours = {name for name in changed if name.startswith(("WANDB_", "MLFLOW_", "TENSORBOARD_"))}
+    assert ours <= {"WANDB_SERVICE"}  # by which wandb finds its own process again
 
 
 def test_a_finished_run_is_logged_once(tracked, capsys):

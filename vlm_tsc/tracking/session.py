@@ -84,6 +84,12 @@ class _Live:
         self.last = step
         write_states(self.run, self.states)
 
+    def end(self) -> None:
+        """Training is over: the last step has no more lines."""
+        for name in self.trackers:
+            self.states[name].step = max(self.states[name].step, self.last)
+        write_states(self.run, self.states)
+
 
 @contextmanager
 def live(names: Sequence[str], run: RunFolder) -> Iterator[OnLog | None]:
@@ -99,7 +105,9 @@ def live(names: Sequence[str], run: RunFolder) -> Iterator[OnLog | None]:
         for name in names:
             trackers[name] = _open_or_refuse(name, facts, states.setdefault(name, State()))
         write_states(run, states)
-        yield _Live(run, states, trackers).tell
+        telling = _Live(run, states, trackers)
+        yield telling.tell
+        telling.end()
     except BaseException:
         for tracker in trackers.values():
             tracker.close("failed")
