@@ -7,7 +7,7 @@ import importlib
 import sys
 
 NAMES = {"rendering": "rendering", "dataset": "data", "score": "score", "memory": "memory"}
-NAMES |= {"finetune": "finetune", "serve": "serve", "explain": "explain"}
+NAMES |= {"finetune": "finetune", "serve": "serve", "explain": "explain", "explore": "explore"}
 
 
 def main(argv: list[str]) -> int:

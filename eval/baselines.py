@@ -1,7 +1,8 @@
 """Run one baseline: python eval/baselines.py 1nn-dtw --dataset NAME [--data-dir DIR] [--split SPLIT] [--seed N].
 
 Any classifier of aeon is a baseline by its class name.
-Also: python eval/baselines.py inception-time [train | predict] …, on a dataset or on tables.
+Also: python eval/baselines.py inception-time [train | predict] …, on a dataset or on tables; and
+python eval/baselines.py masked-transformer …, from a pre-trained encoder.
 """
 
 from __future__ import annotations
@@ -10,18 +11,26 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from vlm_tsc import terminal
 from vlm_tsc.archive import load
 from vlm_tsc.archive.splits import Splits
 from vlm_tsc.classify.classical import NAMES as CLASSICAL
 from vlm_tsc.classify.classical import refuse_unknown
+<<<<<<< HEAD
 from vlm_tsc.config import Settings, settings_and_own_from_cli
 from vlm_tsc.errors import InputError
+=======
+from vlm_tsc.config import Settings, settings_and_own_from_cli, settings_from_cli
+from vlm_tsc.errors import InputError, exits_cleanly
+>>>>>>> main
 from vlm_tsc.evaluate import published, run_baseline
 from vlm_tsc.evaluate.baseline import OPTIONS
+from vlm_tsc.evaluate.trained import PROBES
+from vlm_tsc.options import option
 from vlm_tsc.report import collect, table
+from vlm_tsc.run import shown_settings
 from vlm_tsc.settings import MAX_SEED, TRAINED_BASELINES
 
 PROG = "eval/baselines.py"
@@ -39,6 +48,10 @@ def main(argv: list[str]) -> int:
     name, words = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else ("BASELINE", argv)
     if name == "inception-time":
         return _inception_time(words)
+    if name == "masked-transformer":
+        return _masked_transformer(words)
+    if name in PROBES:
+        return _probe(name, words)
     if not {"-h", "--help"} & set(words):  # refused before anything is read
         refuse_unknown(name, TRAINED_BASELINES)
     settings, own = settings_and_own_from_cli(
@@ -55,9 +68,7 @@ class SeedOption(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = Field(
-        0, description="Seed of everything random.", ge=0, le=MAX_SEED, json_schema_extra={"group": "run"}
-    )
+    seed: int = option("run", 0, "Seed of everything random.", ge=0, le=MAX_SEED)
 
 
 def _inception_time(words: Sequence[str]) -> int:
@@ -83,13 +94,54 @@ def _inception_time(words: Sequence[str]) -> int:
     if options.search and not free:
         raise InputError("there is nothing to choose", where="--search", got="every hyperparameter is given")
     search = Search(options.search, free) if options.search else None
-    from vlm_tsc.classify.inception_time.ranks import join_processes  # after the options are known to be right
+    from vlm_tsc.classify.ranks import join_processes  # after the options are known to be right
 
     ranks = join_processes()
     runs = settings.vlm_root / "runs"
     document = run_inception_time(splits, runs, hyperparameters, seed=options.seed, given=given, search=search)
     if ranks.is_first:
         _show(settings, splits, document)
+    return 0
+
+
+def _masked_transformer(words: Sequence[str]) -> int:
+    from vlm_tsc.classify.masked_transformer.options import RunOptions
+
+    description = (
+        "Train the masked transformer, end to end or its last layer alone, from a pre-trained encoder or fresh "
+        "weights; answer the test split, and show it beside the finished runs."
+    )
+    settings, options = settings_and_own_from_cli(
+        words,
+        RunOptions,
+        prog=f"{PROG} masked-transformer",
+        description=description,
+        groups=GROUPS,
+        own_file="conf_file",
+    )
+    splits, given = _load(settings, options.seed)
+    from vlm_tsc.classify.model_folder import use_gpu  # torch takes seconds
+    from vlm_tsc.evaluate.masked import run_with_options
+
+    use_gpu(options.gpu_id)
+    run_with_options(options, splits, settings.vlm_root / "runs", given)
+    _print_table(settings, splits)
+    return 0
+
+
+def _probe(name: str, words: Sequence[str]) -> int:
+    from vlm_tsc.evaluate.probes import run_probe
+
+    description = (
+        "Fit a linear classifier on what a frozen base makes of each case, before its decoder (vision-probe) or after "
+        "it (decoder-probe), answer the test split, and show it beside the finished runs."
+    )
+    groups = ("data", "picture", "text", "model", "run")
+    settings = settings_from_cli(words, prog=f"{PROG} {name}", description=description, groups=groups)
+    splits, given = _load(settings, settings.seed)
+    runs = settings.vlm_root / "runs"
+    run_probe(name, splits, runs, settings.base, shown_settings(settings), given=given)
+    _print_table(settings, splits)
     return 0
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks import finetune, serve
+from benchmarks import explore, finetune, serve
 from benchmarks.__main__ import NAMES, main
 from benchmarks.rendering import LENGTHS, run
 from benchmarks.timing import WIDTH, Row, in_turn, medians, table, timed
@@ -60,4 +60,12 @@ def test_the_endpoint_answers_as_batch_prediction_does_under_load():
     assert (row.n, row.errors, row.other_labels) == (64, 0, 0)
     assert min(row.memory_mb) > 0 and row.verdict() in result.table
     assert replace(row, memory_mb=(300.0, 300.0, 321.0)).verdict() == "NOT AS PROMISED"
+    assert max(map(len, str(result).splitlines())) <= WIDTH
+
+
+def test_the_explorer_is_looked_at_page_by_page():
+    result = explore.run(quick=True)
+    (row,) = result.rows
+    assert 0 < row.median <= row.slowest and row.first > 0 and row.memory_mb > 0
+    assert replace(row, first=2.1).cells()[1][2] == "ABOVE 2 s" and row.cells()[1][2] in result.table
     assert max(map(len, str(result).splitlines())) <= WIDTH

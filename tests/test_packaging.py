@@ -31,9 +31,8 @@ def installed(tmp_path_factory) -> Path:
         shutil.copytree(ROOT / name, folder / "source" / name, ignore=unneeded)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "source")
-    weights = folder / "source" / "vlm_tsc" / "checkpoints" / "plot-llava-mini" / "model.safetensors"
-    weights.parent.mkdir(parents=True, exist_ok=True)
-    weights.write_bytes(b"stands for the weights")
+    for weights in (ROOT / "vlm_tsc" / "checkpoints").rglob("*.safetensors"):
+        (folder / "source" / weights.relative_to(ROOT)).write_bytes(b"stands for the weights")
     build = [*PIP, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", folder / "dist", folder / "source"]
     subprocess.run(build, check=True, capture_output=True, text=True)
     (wheel,) = (folder / "dist").glob("*.whl")

@@ -86,8 +86,14 @@ def settings_and_own_from_cli(
     description: str,
     groups: Sequence[str],
     presets: Mapping[str, Mapping[str, Any]] | None = None,
+    own_file: str | None = None,
 ) -> tuple[Settings, Model]:
     """Settings as `settings_from_cli` gives them, and a model of a program's own options beside them.
+
+    Parameters
+    ----------
+    own_file : str, optional
+        The own option that names a YAML file with further own options; the command line wins over it.
 
     Raises
     ------
@@ -99,10 +105,12 @@ def settings_and_own_from_cli(
     words = _words(argv, prog, description, groups, "[CONFIG.yaml]", options_of(own))
     file, problems = _config_layer(words)
     shared = {name: item for name, item in words.given.items() if name not in own.model_fields}
-    value, wrong = validated(own, {name: item for name, item in words.given.items() if name not in shared}, presets)
+    told = {name: item for name, item in words.given.items() if name not in shared}
+    layer, unread = _own_layer(own, told.get(own_file or ""))
+    value, wrong = validated(own, {**layer, **told}, presets)
     required = () if "dataset" in words.incomplete or (problems and not file) else ("dataset",)
     settings, more = _resolved({**file, **shared}, required)
-    raise_all([*words.problems, *problems, *more, *wrong], f"the settings of {prog}")
+    raise_all([*words.problems, *problems, *unread, *more, *wrong], f"the settings of {prog}")
     assert value is not None  # else something was wrong
     return settings, value
 
@@ -204,6 +212,16 @@ def _config_layer(words: Words) -> tuple[Layer, list[InputError]]:
     except InputError as problem:
         return {}, [*problems, problem]
     return layer, [*problems, *found]
+
+
+def _own_layer(own: type[Model], file: Given | None) -> tuple[Layer, list[InputError]]:
+    """What a YAML file of a program's own options gives, and what is wrong with it."""
+    if file is None:
+        return {}, []
+    try:
+        return read_settings(find_file(str(file.value)) or Path(str(file.value)), own.model_fields)
+    except InputError as problem:
+        return {}, [problem]
 
 
 def _resolved(

@@ -25,6 +25,7 @@ from vlm_tsc.run import (
     peak_memory_mb,
     presentation_settings,
     run_folder,
+    shown_settings,
     training_settings,
     view_settings,
 )
@@ -214,7 +215,18 @@ def baseline_notes(settings: Settings, splits: Splits) -> list[str]:
         cheap = name in BASELINES
         for seed in (0,) if cheap else settings.seeds or (settings.seed,):
             limit_s = LIMIT_S if cheap else None
-            made.append(run_named(name, splits, settings.vlm_root / "runs", seed=seed, given=given, limit_s=limit_s))
+            made.append(
+                run_named(
+                    name,
+                    splits,
+                    settings.vlm_root / "runs",
+                    seed=seed,
+                    given=given,
+                    limit_s=limit_s,
+                    base=settings.base,
+                    shown=shown_settings(settings),
+                )
+            )
     return [str(one) for one in made if isinstance(one, NotRun)]
 
 

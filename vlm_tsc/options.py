@@ -244,6 +244,7 @@ HELP_POSITIONAL = {
     "scenario, the base's own settings and the defaults.",
     "RUN": "is a run's folder, such as runs/ItalyPowerDemand/NAME. Its own settings hold where no option is given.",
     "FOLDER": "is the folder of a finished run, such as runs/ItalyPowerDemand/NAME, or of the model in it.",
+    "RUNS": "is a folder of runs: runs, runs/ItalyPowerDemand, or a single run's folder.",
     "RUN...": "is the folder of a finished run, or of several: runs/ItalyPowerDemand/NAME, runs/ItalyPowerDemand, "
     "runs. One run gets a page of its own, several get one that compares them.",
 }

@@ -166,6 +166,15 @@ def presentation_settings(settings: Settings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in PRESENTATION}
 
 
+def shown_settings(settings: Settings) -> dict[str, Any]:
+    """How cases are shown to a base, and what opening it takes: what a linear probe of it is made with."""
+    return presentation_settings(settings) | {
+        "llava_root": settings.llava_root,
+        "precision": settings.precision,
+        "eval_batch_size": settings.eval_batch_size,
+    }
+
+
 def view_settings(settings: Settings, seed: int) -> dict[str, Any]:
     """The settings that `conversation.augmented.more_views` takes: views beyond the first, which is the case itself."""
     assert settings.views is not None and settings.context_length is not None  # the base's YAML has them

@@ -18,7 +18,7 @@ GROUPS = ("data", "picture", "text", "model", "training", "answers", "run")
 MAX_SEED = 2**32 - 1  # what numpy's seeding takes
 LATER_MODES = ("WITH_SIGNAL_ANALYSIS", "WITH_RATIONALE")
 BASE = "the base's"
-TRAINED_BASELINES = ("inception-time",)  # of this project, which train beside it
+TRAINED_BASELINES = ("inception-time", "masked-transformer", "vision-probe", "decoder-probe")  # of this project
 PLAIN_NAME = "a letter or digit, then letters, digits, spaces and . , _ - + = ( ), at most 200 bytes"
 
 
@@ -249,10 +249,10 @@ class Settings(BaseModel):
     baselines: Annotated[tuple[Annotated[str, AfterValidator(_baseline)], ...], *Items] = option(
         "answers",
         ("majority", "1nn-ed", "1nn-dtw"),
-        "Classifiers beside it in the table, or none. Also multirocket-hydra, quant, inception-time, and any "
-        "classifier of aeon by its class name: these may take long.",
-        allowed="none, or a list of majority, 1nn-ed, 1nn-dtw, multirocket-hydra, quant, inception-time, or names of "
-        "aeon's classes",
+        "Classifiers beside it in the table, or none. Also multirocket-hydra, quant, inception-time, "
+        "masked-transformer, and any classifier of aeon by its class name: these may take long.",
+        allowed="none, or a list of majority, 1nn-ed, 1nn-dtw, multirocket-hydra, quant, inception-time, "
+        "masked-transformer, or names of aeon's classes",
     )
 
     vlm_root: UserPath = option("run", Path("."), "Folder that holds runs/.", metavar="DIR")

@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import make_set
 from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier
 from vlm_tsc.classify.llava import LlavaClassifier
+from vlm_tsc.classify.masked_transformer.classifier import MaskedTransformerClassifier
 from vlm_tsc.classify.saved import find_saved, load_classifier, n_channels_of, n_timepoints_of
 from vlm_tsc.config import resolved_yaml, settings_from
 from vlm_tsc.errors import InputError
@@ -27,12 +28,23 @@ def test_an_inception_time_from_its_model_and_from_its_run(tmp_path):
         assert (n_channels_of(loaded), n_timepoints_of(loaded)) == (1, 30)
 
 
+def test_a_masked_transformer_from_its_model_and_from_its_run(tmp_path):
+    train = make_set(8, 0)
+    options = {**MaskedTransformerClassifier._get_test_params(), "model_dir": str(tmp_path / "run" / "model")}
+    expected = MaskedTransformerClassifier(**options).fit(train.X, train.y).predict_proba(CASES)
+    for folder in ("run", "run/model"):
+        loaded = load_classifier(tmp_path / folder)
+        np.testing.assert_array_equal(loaded.predict_proba(CASES), expected)
+        assert (n_channels_of(loaded), n_timepoints_of(loaded)) == (1, 30)
+
+
 def test_a_llava_from_its_adapter_and_with_its_runs_own_settings(tiny_base, tmp_path):
     settings = {"precision": "fp32", "views": 2, "eval_batch_size": 3}
     train = make_set(8, 0)
     model = LlavaClassifier(str(tiny_base), num_epochs=1, batch_size=4, settings=settings).fit(train.X, train.y)
     model.save(tmp_path / "run" / "adapter")
-    assert load_classifier(tmp_path / "run" / "adapter").predict_proba(CASES).shape == (6, 2)
+    loaded = load_classifier(tmp_path / "run" / "adapter")
+    assert loaded.predict_proba(CASES).shape == (6, 2) and (n_channels_of(loaded), n_timepoints_of(loaded)) == (1, 30)
     resolved = settings_from({"base": str(tiny_base), **settings, "seed": 0, "llava_root": tmp_path / "gone"})
     (tmp_path / "run" / "config.yaml").write_text(resolved_yaml(resolved))
     loaded = load_classifier(tmp_path / "run")

@@ -14,6 +14,7 @@ from tests.conftest import make_set
 from tests.use.conftest import LENGTH, write_table
 from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier
 from vlm_tsc.classify.llava import LlavaClassifier
+from vlm_tsc.classify.masked_transformer.classifier import MaskedTransformerClassifier
 from vlm_tsc.classify.saved import find_saved, load_classifier
 from vlm_tsc.errors import InputError
 from vlm_tsc.use import predict
@@ -168,6 +169,17 @@ def test_a_folder_of_inception_time_is_answered_too(tmp_path, capsys):
     assert "vision-language" in error and "views" in error
     univariate = write_table(tmp_path / "one.csv", X[:, 0])
     assert "holds one channel" in refused(capsys, tmp_path / "run", univariate, tmp_path / "other.csv")
+
+
+def test_a_folder_of_the_masked_transformer_is_answered_too(tmp_path, capsys):
+    train = make_set(8, 0)
+    model = MaskedTransformerClassifier(**MaskedTransformerClassifier._get_test_params()).fit(train.X, train.y)
+    model.save(tmp_path / "run" / "model")
+    assert trained_on(find_saved(tmp_path / "run")) == Trained(1, None, LENGTH)
+    assert command(tmp_path / "run", write_table(tmp_path / "new.csv", train.X[:, 0]), tmp_path / "out.csv") == 0
+    np.testing.assert_allclose(answered(tmp_path / "out.csv")[2], model.predict_proba(train.X), atol=1e-6)
+    short = write_table(tmp_path / "short.csv", train.X[:, 0, 1:])
+    assert "does not fit the run" in refused(capsys, tmp_path / "run", short, tmp_path / "other.csv")
 
 
 def test_new_series_come_under_the_policies_of_the_run(tmp_path):

@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 
 from tests.conftest import make_set
 from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier
+from vlm_tsc.classify.masked_transformer.classifier import MaskedTransformerClassifier
 from vlm_tsc.classify.saved import load_classifier
 from vlm_tsc.use.endpoint import LIMIT, make_app
 from vlm_tsc.use.serve import main
@@ -73,6 +74,16 @@ def test_labels_are_those_of_batch_prediction_in_every_form(client, model, cases
     assert post(client, body, "application/json").json() == {"labels": expected}
     assert post(client, body, "application/json", Accept="text/csv").text.splitlines() == expected
     assert post(client, as_csv(cases), Accept="application/json").json() == {"labels": expected}
+
+
+def test_a_masked_transformer_answers_as_in_batch_prediction(tmp_path, cases):
+    train = make_set(12, 0)
+    options = {**MaskedTransformerClassifier._get_test_params(), "model_dir": str(tmp_path)}
+    expected = MaskedTransformerClassifier(**options).fit(train.X, train.y).predict(cases).tolist()
+    with TestClient(make_app(Worker(lambda: load_classifier(tmp_path)))) as client:
+        wait_for(lambda: client.get("/ping").status_code == 200)
+        assert post(client, as_csv(cases)).text.splitlines() == expected
+        assert "does not fit the model" in post(client, "1,2,3\n").json()["error"]
 
 
 @pytest.mark.parametrize("way", ["address", "field", "accept"])

@@ -18,6 +18,7 @@ from vlm_tsc.errors import InputError
 CLASSES = {
     "llava": ("vlm_tsc.classify.llava", "LlavaClassifier"),
     "inception-time": ("vlm_tsc.classify.inception_time.classifier", "InceptionTimeClassifier"),
+    "masked-transformer": ("vlm_tsc.classify.masked_transformer.classifier", "MaskedTransformerClassifier"),
 }
 IN_A_RUN = ("adapter", "model")  # where a run keeps its model
 
@@ -129,11 +130,17 @@ def _settings(path: Path) -> dict[str, Any]:
 
 def n_channels_of(classifier: Any) -> int | None:
     """Channels of the cases that a loaded classifier takes; None where its facts do not say."""
-    ensemble = getattr(classifier, "ensemble_", None)
-    return getattr(classifier, "facts_", {}).get("n_channels") if ensemble is None else ensemble.n_channels
+    trained = _trained(classifier)
+    return getattr(classifier, "facts_", {}).get("n_channels") if trained is None else trained.n_channels
 
 
 def n_timepoints_of(classifier: Any) -> int | None:
     """Of the longest training case; None where the classifier's facts do not say."""
-    ensemble = getattr(classifier, "ensemble_", None)
-    return getattr(classifier, "facts_", {}).get("lengths", [None])[-1] if ensemble is None else ensemble.n_timepoints
+    trained = _trained(classifier)
+    return getattr(classifier, "facts_", {}).get("lengths", [None])[-1] if trained is None else trained.n_timepoints
+
+
+def _trained(classifier: Any) -> Any:
+    """The network of a trained baseline, which knows its training cases; None for a LLaVA, whose adapter's facts do."""
+    found = (getattr(classifier, name, None) for name in ("ensemble_", "model_"))
+    return next((one for one in found if hasattr(one, "n_timepoints")), None)

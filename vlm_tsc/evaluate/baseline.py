@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,9 +136,19 @@ class Answered:
 
 
 def write_run(
-    folder: RunFolder, name: str, splits: Splits, train: SeriesSet, answered: Answered, seed: int, config: str
+    folder: RunFolder,
+    name: str,
+    splits: Splits,
+    train: SeriesSet,
+    answered: Answered,
+    seed: int,
+    config: str,
+    facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Write predictions.jsonl, config.yaml and metrics.json of a baseline that trained on `train`; the metrics."""
+    """Write predictions.jsonl, config.yaml and metrics.json of a baseline that trained on `train`; the metrics.
+
+    `facts` are what metrics.json says besides.
+    """
     test = splits.test
     rows = predictions_of(test.ids, test.y, answered.probabilities, test.class_names)
     document = metrics_document(
@@ -153,7 +164,7 @@ def write_run(
         train_seconds=answered.train_seconds,
         predict_seconds=answered.predict_seconds,
         peak_memory_mb=peak_memory_mb(),
-    )
+    ) | dict(facts)
     write_predictions(folder.predictions, rows)
     write_text(folder.config, config)
     write_json(folder.metrics, document)  # last: a run with a metrics.json is a finished one

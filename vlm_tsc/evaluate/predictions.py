@@ -88,7 +88,7 @@ def read_predictions(path: Path | str) -> list[Prediction]:
     # split at "\n" only: splitlines() would also cut inside a generated text that holds a U+2028
     for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         where = f"{path}, line {number}"
-        row = _prediction(line, where)
+        row = prediction_of(line, where)
         if row.id in line_of:
             got = f"{row.id}, also on line {line_of[row.id]}"
             raise InputError("Two predictions for one case.", where=where, got=got)
@@ -100,8 +100,19 @@ def read_predictions(path: Path | str) -> list[Prediction]:
 _KEYS = tuple(Prediction.__dataclass_fields__)
 
 
-def _prediction(line: str, where: str) -> Prediction:
-    """One line as a Prediction."""
+def prediction_of(line: str, where: str) -> Prediction:
+    """One line of predictions.jsonl.
+
+    Parameters
+    ----------
+    where : str
+        File and line, for messages.
+
+    Raises
+    ------
+    InputError
+        When the line is no prediction.
+    """
     try:
         value = json.loads(line)
     except json.JSONDecodeError as error:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
+from pydantic import BaseModel
 
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import training_cases
@@ -22,20 +23,133 @@ from vlm_tsc.evaluate.search import INCEPTION_TIME, STUDY_FILE, Score, held_out_
 from vlm_tsc.evaluate.search import search as choose
 from vlm_tsc.files import write_json
 from vlm_tsc.manifest import begin_stage, check_stage, data_hash, finish_stage
+from vlm_tsc.run import RunFolder
 
 if TYPE_CHECKING:
     from vlm_tsc.archive import Splits
 
 NAME = "inception-time"
+PROBES = {"vision-probe": "vision", "decoder-probe": "decoder"}  # → which part of the base they read
+USUAL_BASE = "plot-llava-mini"
 
 
 def run_named(
-    name: str, splits: Splits, runs: Path | str, *, seed: int, given: Mapping[str, Any], limit_s: float | None
+    name: str,
+    splits: Splits,
+    runs: Path | str,
+    *,
+    seed: int,
+    given: Mapping[str, Any],
+    limit_s: float | None,
+    base: str = USUAL_BASE,
+    shown: Mapping[str, Any] | None = None,
 ) -> dict[str, Any] | NotRun:
-    """Any baseline by its name: a trained one with its published settings, else as `run_baseline` does."""
+    """Any baseline by its name: a trained one with its own defaults, else as `run_baseline` does.
+
+    `base` and `shown`, how its cases are shown, are for the linear probes.
+    """
+    if name in PROBES:
+        from vlm_tsc.evaluate.probes import run_probe  # builds on this module
+
+        return run_probe(name, splits, runs, base, shown, given=given)
     if name == NAME:
         return run_inception_time(splits, runs, Hyperparameters(), seed=seed, given=given)
+    if name == "masked-transformer":
+        from vlm_tsc.classify.masked_transformer.options import RunOptions
+        from vlm_tsc.evaluate.masked import run_with_options  # builds on this module
+
+        return run_with_options(RunOptions(seed=seed), splits, Path(runs), given)
     return run_baseline(name, splits, runs, seed=seed, given=given, limit_s=limit_s)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A classifier as `run_trained` needs it.
+
+    Attributes
+    ----------
+    name : str
+        In metrics.json and tables.
+    run : str
+        Name of the run's folder.
+    parameters : mapping
+        JSON values that, with series and seed, determine the figures.
+    fit_and_answer : callable
+        run folder → probabilities of the test cases; keeps its model in the folder's `model/`.
+    facts : mapping
+        What metrics.json says besides.
+    pictures : sequence of str
+        Files that `fit_and_answer` writes into the run's folder besides the model.
+    validation : SeriesSet, optional
+        Cases that it looks at besides those it trains on.
+    asked : mapping
+        What config.yaml says besides, or instead of `parameters`: what a search chose differs between seeds of one
+        experiment, what it was asked does not.
+    keeps_model : bool
+        Whether `fit_and_answer` leaves a `model/`.
+    """
+
+    name: str
+    run: str
+    parameters: Mapping[str, Any]
+    fit_and_answer: Callable[[RunFolder], Answered]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    pictures: Sequence[str] = ()
+    validation: SeriesSet | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    keeps_model: bool = True
+
+
+def run_trained(
+    method: Method,
+    splits: Splits,
+    train: SeriesSet,
+    runs: Path | str,
+    *,
+    seed: int = 0,
+    given: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train, answer the test part, and write the files of a run; what was interrupted goes on.
+
+    After `ranks.join_processes`, in several processes: all train, the first writes.
+
+    Parameters
+    ----------
+    train : SeriesSet
+        The cases it trains on; others of `splits` than these and the test cases count as validation.
+    runs : path
+        The folder of all runs.
+    given : mapping, optional
+        How `splits` was loaded, for `config.yaml`.
+
+    Returns
+    -------
+    dict
+        The content of metrics.json; of the finished run in that folder, if that was on the same series.
+    """
+    folder = baseline_folder(method.run, splits, runs)
+    kept = [*(["model"] if method.keeps_model else []), *method.pictures]
+    outputs = [folder.predictions, folder.config, folder.metrics, *(folder.path / name for name in kept)]
+    digest = _digest(method, seed, splits, train)
+    state = check_stage(folder, STAGE, digest, outputs)
+    if state == "done":
+        return read_metrics(folder.metrics)
+    from vlm_tsc.classify.ranks import current_ranks  # torch takes seconds
+
+    ranks = current_ranks()
+    ranks.wait()  # until each has seen the folder as it was
+    if ranks.is_first:
+        begin_stage(folder, STAGE, digest, outputs)
+    ranks.wait()
+    answered = method.fit_and_answer(folder)
+    if not ranks.is_first:
+        ranks.wait()
+        return read_metrics(folder.metrics)
+    config = _config(method, seed, splits, given)
+    document = write_run(folder, method.name, splits, train, answered, seed, config, method.facts)
+    finish_stage(folder, STAGE, digest, counts={"train": train.counts, "test": splits.test.counts})
+    ranks.wait()
+    return document
 
 
 def run_inception_time(
@@ -47,52 +161,30 @@ def run_inception_time(
     given: Mapping[str, Any] | None = None,
     search: Search | None = None,
 ) -> dict[str, Any]:
-    """Train the ensemble, answer the test part, and write the files of a run; what was interrupted goes on.
+    """InceptionTime as a run; see `run_trained`. After `ranks.join_processes`, each process trains its own members.
 
-    After `inception_time.ranks.join_processes`, in several processes: all train, the first writes.
-
-    Parameters
-    ----------
-    splits : Splits
-        Validation cases that were carved from train are trained on: the epoch is chosen by the training loss.
-    runs : path
-        The folder of all runs; see `run_name` for this one's name. The model is kept in its `model/`.
-    given : mapping, optional
-        How `splits` was loaded, for `config.yaml`.
-    search : Search, optional
-        Choose some hyperparameters first, on cases held out of train; what was tried and chosen is in `search.json`.
-
-    Returns
-    -------
-    dict
-        The content of metrics.json; of the finished run in that folder, if that was on the same series.
+    Validation cases that were carved from train are trained on: the epoch is chosen by the training loss. With a
+    `search`, some hyperparameters are chosen first, on cases held out of train; what was tried and chosen is in
+    `search.json` in the run's folder.
     """
     train, test = training_cases(splits), splits.test
-    folder = baseline_folder(run_name(hyperparameters, seed, searched=search is not None), splits, runs)
-    config = _config(hyperparameters, seed, splits, given, search)
+    run, chosen, asked = run_name(hyperparameters, seed), hyperparameters, {}
     if search is not None:
-        hyperparameters = _searched(folder.path, splits, hyperparameters, search, seed)
-    model_dir = folder.path / "model"
-    outputs = [folder.predictions, folder.config, folder.metrics, model_dir]
-    digest = _digest(hyperparameters, seed, splits.split, train, test)
-    state = check_stage(folder, STAGE, digest, outputs)
-    if state == "done":
-        return read_metrics(folder.metrics)
-    from vlm_tsc.classify.inception_time.ranks import current_ranks  # torch takes seconds
+        run = run_name(hyperparameters, seed, f"{NAME}-search")
+        chosen = _searched(baseline_folder(run, splits, runs).path, splits, hyperparameters, search, seed)
+        asked = {"parameters": hyperparameters.model_dump()}
+        asked |= {"search": {"trials": search.n_trials, "names": list(search.names)}}
 
-    ranks = current_ranks()
-    ranks.wait()  # until each has seen the folder as it was
-    if ranks.is_first:
-        begin_stage(folder, STAGE, digest, outputs)
-    ranks.wait()
-    answered = _train_and_answer(train, test, hyperparameters, seed, model_dir)
-    if not ranks.is_first:
-        ranks.wait()
-        return read_metrics(folder.metrics)
-    document = write_run(folder, NAME, splits, train, answered, seed, config)
-    finish_stage(folder, STAGE, digest, counts={"train": train.counts, "test": test.counts})
-    ranks.wait()
-    return document
+    def fit_and_answer(folder: RunFolder) -> Answered:
+        from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier  # torch and aeon take seconds
+
+        options = {**chosen.model_dump(), "random_state": seed, "model_dir": str(folder.path / "model")}
+        classifier = InceptionTimeClassifier(**options)
+        classifier.fit(train.X, train.y)
+        return answer(classifier.ensemble_, test)
+
+    method = Method(NAME, run, chosen.model_dump(), fit_and_answer, asked=asked)
+    return run_trained(method, splits, train, runs, seed=seed, given=given)
 
 
 @dataclass(frozen=True)
@@ -107,7 +199,7 @@ def _searched(
     folder: Path, splits: Splits, hyperparameters: Hyperparameters, search: Search, seed: int
 ) -> Hyperparameters:
     """The hyperparameters with the chosen ones in them."""
-    from vlm_tsc.classify.inception_time.ranks import current_ranks
+    from vlm_tsc.classify.ranks import current_ranks
 
     if current_ranks().count > 1:
         raise InputError("a search runs in one process", where="--search", fix="search first, without a launcher")
@@ -136,42 +228,36 @@ def _searched(
     return hyperparameters.model_copy(update=found.chosen)
 
 
-def run_name(hyperparameters: Hyperparameters, seed: int, searched: bool = False) -> str:
-    """`inception-time`, and what is not the paper's: `inception-time-epochs100-seed1`, `inception-time-search`."""
-    usual = Hyperparameters()
-    names = [name for name in Hyperparameters.model_fields if getattr(hyperparameters, name) != getattr(usual, name)]
-    words = [f"{name.replace('_', '-')}{getattr(hyperparameters, name):g}" for name in names]
-    return "-".join([NAME, *(["search"] if searched else []), *words, *([f"seed{seed}"] if seed else [])])
-
-
-def _train_and_answer(
-    train: SeriesSet, test: SeriesSet, hyperparameters: Hyperparameters, seed: int, model_dir: Path
-) -> Answered:
-    from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier  # torch and aeon take seconds
-
-    options = {**hyperparameters.model_dump(), "random_state": seed, "model_dir": str(model_dir)}
-    classifier = InceptionTimeClassifier(**options)
-    classifier.fit(train.X, train.y)
-    fitted = time.perf_counter()
+def answer(model: Any, test: SeriesSet) -> Answered:
+    """The test cases' probabilities by a model with `classes`, `train_seconds` and `probabilities`."""
+    started = time.perf_counter()
     probabilities = np.zeros((test.n_cases, len(test.class_names)))  # a class that training lacks stays at 0
-    columns = [test.class_names.index(str(label)) for label in classifier.classes_]
-    probabilities[:, columns] = classifier.predict_proba(test.X)
-    return Answered(probabilities, classifier.ensemble_.train_seconds, time.perf_counter() - fitted)
+    columns = [test.class_names.index(str(label)) for label in model.classes]
+    probabilities[:, columns] = model.probabilities([np.asarray(case, dtype=np.float64) for case in test.X])
+    return Answered(probabilities, model.train_seconds, time.perf_counter() - started)
 
 
-def _digest(hyperparameters: Hyperparameters, seed: int, split: str, train: SeriesSet, test: SeriesSet) -> str:
+def run_name(hyperparameters: BaseModel, seed: int, name: str = NAME) -> str:
+    """`name`, and what is not the default: `inception-time-epochs100-seed1`."""
+    usual = type(hyperparameters)()
+    words = []
+    for key in type(hyperparameters).model_fields:
+        value = getattr(hyperparameters, key)
+        if value != getattr(usual, key):
+            words.append(key.replace("_", "-") + ("" if isinstance(value, bool) else f"{value:g}"))
+    return "-".join([name, *words, *([f"seed{seed}"] if seed else [])])
+
+
+def _digest(method: Method, seed: int, splits: Splits, train: SeriesSet) -> str:
     """Hash of everything that determines the figures."""
-    settings = {"classifier": NAME, **hyperparameters.model_dump(), "seed": seed, "split": split}
+    settings = {"classifier": method.name, **method.parameters, "seed": seed, "split": splits.split}
     settings["class_names"] = train.class_names
-    return data_hash(settings, [array for part in (train, test) for array in (*part.X, part.y, np.array(part.ids))])
+    parts = [part for part in (train, method.validation, splits.test) if part is not None]
+    return data_hash(settings, [array for part in parts for array in (*part.X, part.y, np.array(part.ids))])
 
 
-def _config(
-    hyperparameters: Hyperparameters, seed: int, splits: Splits, given: Mapping[str, Any] | None, search: Search | None
-) -> str:
-    """What was asked for; what a search chose is in `search.json` and the model, and differs between seeds."""
+def _config(method: Method, seed: int, splits: Splits, given: Mapping[str, Any] | None) -> str:
     known = {"dataset": splits.test.name, **(given or {}), "split": splits.split}
     values = {key: str(value) for key, value in known.items() if value is not None}
-    content = {"classifier": NAME, "parameters": hyperparameters.model_dump(), "seed": seed, **values}
-    content |= {} if search is None else {"search": {"trials": search.n_trials, "names": list(search.names)}}
+    content = {"classifier": method.name, "parameters": dict(method.parameters), "seed": seed, **values, **method.asked}
     return "# Everything that determines this run.\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

@@ -52,6 +52,7 @@ def run_stage(
     save_every_seconds: float = 180.0,
     log_every: int = 25,
     plots_per_batch: int = 1,
+    unit: str = "plots",
     other_rates: Mapping[str, float] = MappingProxyType({}),
 ) -> None:
     """Train the parameters of `model` that require gradients until `steps`, from the last checkpoint if there is one.
@@ -62,6 +63,8 @@ def run_stage(
         step -> anything `loss_of` takes; runs in worker processes.
     loss_of : callable
         (model, batch) -> (scalar loss, figures for the log). Called under bf16 autocast.
+    plots_per_batch, unit : int, str
+        How many of what a batch holds, for the speed in the log.
     other_rates : mapping
         Part of a parameter's name -> its peak learning rate, where that is not `learning_rate`.
     folder : Path
@@ -101,7 +104,7 @@ def run_stage(
         if (step + 1) % log_every == 0:
             n = min(log_every, step + 1 - start)  # a resumed stage may have begun since the last line
             line = {"step": step + 1, **{name: round(value / n, 4) for name, value in sums.items()}}
-            line["plots_per_second"] = round(n * plots_per_batch / (now - logged), 1)
+            line[f"{unit}_per_second"] = round(n * plots_per_batch / (now - logged), 1)
             _log(folder / "log.jsonl", line)
             sums, logged = {}, now
         if now - saved > save_every_seconds or step + 1 == steps:

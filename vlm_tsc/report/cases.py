@@ -6,7 +6,9 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.conversation.records import Record, images_of, read_records, record_problems
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.predictions import Prediction
@@ -118,7 +120,7 @@ def _record_of(run: FinishedRun, row: Prediction, records: dict[str, Record]) ->
 
 def _shown(run: FinishedRun, row: Prediction, record: Record | None) -> ShownCase:
     names = images_of(record) if record else []
-    bars, rest = _bars(run, row)
+    bars, rest = bars_of(run, row)
     return ShownCase(
         id=row.id,
         true=row.true,
@@ -137,16 +139,26 @@ def _data_uri(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
 
 
-def _bars(run: FinishedRun, row: Prediction) -> tuple[list[Bar], tuple[int, float]]:
+class Answering(Protocol):
+    """What is known of the run that a prediction belongs to."""
+
+    @property
+    def presentation(self) -> Presentation | None: ...
+
+    def answer(self, row: Prediction) -> str | None: ...
+
+
+def bars_of(run: Answering, row: Prediction, most: int = N_BARS) -> tuple[list[Bar], tuple[int, float]]:
+    """The likeliest classes and the true one; number and summed probability of the others."""
     ranked = sorted(row.probabilities.items(), key=lambda item: -item[1])
-    kept = ranked[:N_BARS] + [item for item in ranked[N_BARS:] if item[0] == row.true]
-    codes = _codes(run, row.probabilities)
+    kept = ranked[:most] + [item for item in ranked[most:] if item[0] == row.true]
+    codes = _codes(run.presentation, list(row.probabilities))
     bars = [Bar(codes[name], name, value, name == row.true, name == run.answer(row)) for name, value in kept]
     return bars, (len(ranked) - len(kept), max(0.0, 1 - sum(value for _, value in kept)))
 
 
-def _codes(run: FinishedRun, names: Sequence[str] | dict[str, float]) -> dict[str, str]:
-    if run.presentation is None:
+def _codes(presentation: Presentation | None, names: Sequence[str]) -> dict[str, str]:
+    if presentation is None:
         return dict.fromkeys(names, "")
-    answer_map = run.presentation.builder.answer_map
+    answer_map = presentation.builder.answer_map
     return dict(zip(answer_map.class_names, answer_map.answers, strict=True))

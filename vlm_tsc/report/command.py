@@ -26,7 +26,9 @@ def command_of(run: RunFolder) -> str:
     if baseline is None:
         return shlex.join(["python", "train.py", *options_of_run(load_settings(run.config))])
     given = {key: type(OPTIONS[key] or "")(value) for key, value in baseline.items() if key in OPTIONS}
-    return baseline_command(baseline["classifier"], given)
+    command = baseline_command(baseline["classifier"], given)
+    seed = f"--seed {baseline['seed']}" if baseline.get("seed") else ""
+    return " ".join(filter(None, [command, baseline.get("options"), seed]))
 
 
 def baseline_config(run: RunFolder) -> dict[str, Any] | None:

@@ -18,7 +18,8 @@ from vlm_tsc.evaluate.metrics import read_metrics
 from vlm_tsc.run import NEUTRAL
 
 log = logging.getLogger(__name__)
-TITLES = {**classical.ALL_TITLES, "inception-time": "InceptionTime"}
+TITLES = {**classical.ALL_TITLES, "inception-time": "InceptionTime", "masked-transformer": "masked transformer"}
+TITLES |= {"vision-probe": "linear on vision tower", "decoder-probe": "linear on decoder"}
 
 Run = Mapping[str, Any]  # the content of a metrics.json; with "run" and "settings" where `collect` read it
 
@@ -103,7 +104,7 @@ def _row(group: list[Run], keys: Sequence[str]) -> Row:
     base = first.get("base")
     accuracies = [run["accuracy"] for run in group]
     return Row(
-        name=f"{base_name(base)} {first.get('data_repr') or ''}".strip() if base else _title(first["classifier"]),
+        name=f"{base_name(base)} {first.get('data_repr') or ''}".strip() if base else _title(first),
         figures={key: _mean([run.get(key) for run in group]) for key in keys},
         deviation=stdev(accuracies) if len(group) > 1 else None,
         is_vlm=bool(base),
@@ -119,8 +120,11 @@ def base_name(base: str) -> str:
     return base.rstrip("/").rsplit("/", 1)[-1]
 
 
-def _title(classifier: str) -> str:
-    return TITLES.get(classifier, classifier)
+def _title(run: Run) -> str:
+    """The classifier's name, and the note that its metrics.json makes of how it was trained."""
+    classifier: str = run["classifier"]
+    name = TITLES.get(classifier, classifier)
+    return f"{name}, {run['note']}" if run.get("note") else name
 
 
 def _mean(values: list[float | None]) -> float | None:

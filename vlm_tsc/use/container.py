@@ -146,8 +146,8 @@ def _earlier_model(channel: Path) -> Iterator[Path | None]:
 
 
 def _train_inception_time(hyperparameters: Mapping[str, str], files: Mapping[str, Path | None]) -> None:
+    from vlm_tsc.classify.epochs import LOG_FILE
     from vlm_tsc.classify.inception_time import command
-    from vlm_tsc.classify.inception_time.training import LOG_FILE
 
     given = {**hyperparameters, **{name: path for name, path in files.items() if path is not None}}
     command.train([f"--{name}={value}" for name, value in given.items()])

@@ -14,10 +14,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.classify.inception_time.test_training import SETTINGS, cases, made
 from tests.conftest import make_set
+from vlm_tsc.classify.epochs import STATE_FILE
 from vlm_tsc.classify.inception_time import ensemble
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
-from vlm_tsc.classify.inception_time.ranks import ALONE, Ranks, current_ranks, interleaved
+from vlm_tsc.classify.inception_time.training import train
+from vlm_tsc.classify.ranks import ALONE, Ranks, current_ranks, interleaved
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate import read_predictions
 
@@ -47,10 +50,10 @@ def test_more_processes_than_members_are_refused(monkeypatch):
         ensemble.train_ensemble([np.zeros((1, 9))], np.zeros(1, int), ["a"], Hyperparameters(models=2))
 
 
-def in_two_processes(*words):
+def in_two_processes(*words, script=(ENTRY, "inception-time")):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([*command, str(ENTRY), "inception-time", *map(str, words)], cwd=ROOT, env=environment,
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*command, *map(str, (*script, *words))], cwd=ROOT, env=environment,
                           capture_output=True, text=True, timeout=120)  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -59,6 +62,32 @@ def in_two_processes(*words):
 @pytest.fixture(scope="module")
 def main():
     return runpy.run_path(str(ENTRY))["main"]
+
+
+FOUR_EPOCHS = """
+import sys
+from pathlib import Path
+from tests.classify.inception_time.test_training import SETTINGS, cases
+from vlm_tsc.classify.inception_time.network import InceptionTime
+from vlm_tsc.classify.inception_time.training import train
+from vlm_tsc.classify.ranks import join_processes
+ranks = join_processes()
+network = InceptionTime(1, 2, 2, 4, ranks.own(3), SETTINGS["random_state"]).double()
+train(network, cases(), epochs=4, folder=Path(sys.argv[1]), fingerprint="a", ranks=ranks, **SETTINGS)
+"""
+
+
+def test_one_process_goes_on_from_what_two_left(tmp_path):
+    (tmp_path / "four.py").write_text(FOUR_EPOCHS)
+    in_two_processes(tmp_path / "two", script=(tmp_path / "four.py",))
+    assert load_file(tmp_path / "two" / STATE_FILE)["epoch"] == 4
+    networks = [made(), made()]
+    for network, name in zip(networks, ("one", "two"), strict=True):
+        train(network, cases(), epochs=6, folder=tmp_path / name, fingerprint="a", **SETTINGS)
+    for name, value in networks[0].state_dict().items():
+        torch.testing.assert_close(networks[1].state_dict()[name], value, rtol=1e-7, atol=1e-7)
+    (first, _), (second, _) = (logged(tmp_path / name) for name in ("one", "two"))
+    np.testing.assert_allclose(second, first, rtol=1e-5)
 
 
 def logged(folder):
@@ -87,8 +116,8 @@ def test_two_processes_train_from_tables_what_one_trains(main, tmp_path, capsys)
 
 
 def test_a_run_of_two_processes_is_the_run_of_one(main, tmp_path, capsys):
-    cases = make_set(20, 0)
-    for name, part in (("up.csv", cases), ("up_test.csv", make_set(8, 1))):
+    slopes = make_set(20, 0)
+    for name, part in (("up.csv", slopes), ("up_test.csv", make_set(8, 1))):
         rows = [",".join([label, *map(str, case[0])]) for case, label in zip(part.X, part.y, strict=True)]
         (tmp_path / name).write_text("\n".join(rows) + "\n")
     data = ["--dataset", tmp_path / "up.csv", "--test", tmp_path / "up_test.csv", *SMALL]

@@ -16,10 +16,12 @@ import torch
 from sklearn.metrics import log_loss
 
 from tests.classify.inception_time.reference import reference_of, trained_pairs
-from vlm_tsc.classify.inception_time.cases import Cases, Scaling, epoch_batches
+from vlm_tsc.classify.epochs import LOG_FILE, STATE_FILE
+from vlm_tsc.classify.inception_time.cases import Cases, epoch_batches
 from vlm_tsc.classify.inception_time.network import InceptionTime
 from vlm_tsc.classify.inception_time.optimizer import Plateau
-from vlm_tsc.classify.inception_time.training import LOG_FILE, STATE_FILE, Training, probabilities, train
+from vlm_tsc.classify.inception_time.training import Training, probabilities, train
+from vlm_tsc.classify.scaling import Scaling
 from vlm_tsc.errors import InputError
 
 CPU = torch.device("cpu")

@@ -9,8 +9,9 @@ import numpy as np
 from aeon.classification.base import BaseClassifier
 from pydantic import ValidationError
 
-from vlm_tsc.classify.inception_time.ensemble import Ensemble, read_folder, train_ensemble, write_folder
+from vlm_tsc.classify.inception_time.ensemble import Ensemble, train_ensemble
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
+from vlm_tsc.classify.model_folder import read_folder, write_folder
 from vlm_tsc.errors import InputError
 
 

@@ -51,8 +51,9 @@ def train(argv: Sequence[str]) -> None:
         validation = X_validation, _codes(held_out, classes)
     if options.start_from is not None and options.start_from.resolve() == options.model_dir.resolve():
         raise InputError("a model cannot go on from itself", where="--start-from", allowed="another folder")
-    from vlm_tsc.classify.inception_time.ensemble import Ensemble, read_folder, train_ensemble  # torch takes seconds
-    from vlm_tsc.classify.inception_time.ranks import join_processes
+    from vlm_tsc.classify.inception_time.ensemble import Ensemble, train_ensemble  # torch takes seconds
+    from vlm_tsc.classify.model_folder import read_folder
+    from vlm_tsc.classify.ranks import join_processes
 
     ranks = join_processes()
     start = options.start_from
@@ -84,7 +85,8 @@ def predict(argv: Sequence[str]) -> None:
     required = ("model_dir", "input", "output")
     options = model_from_cli(argv, PredictOptions, prog=f"{PROG} predict", description=PREDICT, required=required)
     _exists(options.input, "--input")
-    from vlm_tsc.classify.inception_time.ensemble import Ensemble, read_folder
+    from vlm_tsc.classify.inception_time.ensemble import Ensemble
+    from vlm_tsc.classify.model_folder import read_folder
 
     model = Ensemble.from_files(read_folder(options.model_dir), options.model_dir)
     part = read_unlabelled(options.input)

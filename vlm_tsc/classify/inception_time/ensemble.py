@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 
-from vlm_tsc.classify.inception_time.cases import Cases, Scaling
+from vlm_tsc.classify.epochs import STATE_FILE
+from vlm_tsc.classify.inception_time.cases import Cases
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
 from vlm_tsc.classify.inception_time.network import InceptionTime
-from vlm_tsc.classify.inception_time.ranks import Ranks, current_ranks
-from vlm_tsc.classify.inception_time.training import STATE_FILE, probabilities, train
+from vlm_tsc.classify.inception_time.training import probabilities, train
+from vlm_tsc.classify.model_folder import (
+    FACTS,
+    WEIGHTS,
+    device,
+    facts_of,
+    packed,
+    read_folder,
+    tensors_of,
+    write_folder,
+)
+from vlm_tsc.classify.ranks import Ranks, current_ranks
+from vlm_tsc.classify.scaling import Scaling
 from vlm_tsc.errors import InputError
-from vlm_tsc.files import write_bytes
-from vlm_tsc.manifest import commit, data_hash
+from vlm_tsc.manifest import data_hash
 
-WEIGHTS, FACTS = "model.safetensors", "model.json"
 FORMAT = 1
 
 
@@ -64,8 +70,6 @@ class Ensemble:
 
     def files(self) -> dict[str, bytes]:
         """Name → content of the two files of a model folder."""
-        weights = {name: value.cpu().contiguous() for name, value in self.network.state_dict().items()}
-        data = save_tensors(weights)
         facts = {
             "classifier": "inception-time",
             "format": FORMAT,
@@ -77,10 +81,8 @@ class Ensemble:
             "hyperparameters": self.hyperparameters.model_dump(),
             "fingerprint": self.fingerprint,
             "train_seconds": self.train_seconds,
-            "commit": commit(),
-            "sha256": hashlib.sha256(data).hexdigest(),
         }
-        return {WEIGHTS: data, FACTS: (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode()}
+        return packed(self.network.state_dict(), facts)
 
     @classmethod
     def from_files(cls, files: dict[str, bytes], where: Path | str = "memory") -> Ensemble:
@@ -92,24 +94,15 @@ class Ensemble:
             When they are not the two files of one ensemble.
         """
         try:
-            facts = json.loads(files[FACTS])
-            if facts["classifier"] != "inception-time" or facts["format"] != FORMAT:
-                raise ValueError(f"{facts['classifier']}, format {facts['format']}")
-            if hashlib.sha256(files[WEIGHTS]).hexdigest() != facts["sha256"]:
-                raise ValueError(f"{WEIGHTS} and {FACTS} are not of one model; its training was interrupted")
+            facts = facts_of(files, "inception-time", FORMAT)
             hyperparameters = Hyperparameters(**facts["hyperparameters"])
             network = _network(facts["n_channels"], len(facts["classes"]), hyperparameters, 0)
-            network.load_state_dict(load_tensors(files[WEIGHTS]))
+            network.load_state_dict(tensors_of(files))
             scaling = Scaling(np.array(facts["mean"]), np.array(facts["deviation"]))
             origin = facts["n_timepoints"], facts["fingerprint"], facts["train_seconds"]
         except (ValueError, KeyError, TypeError, RuntimeError) as error:  # JSON and Pydantic raise ValueErrors
             raise InputError("this is no model of InceptionTime", where=where, got=str(error).split("\n")[0]) from error
         return cls(network.to(device()).eval(), scaling, hyperparameters, facts["classes"], *origin)
-
-
-def device() -> torch.device:
-    """The GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _network(
@@ -230,24 +223,3 @@ def _finished(folder: Path, fingerprint: str) -> Ensemble:
         fix = "another folder, or remove this one; to go on from this model, name it as the one to start from"
         raise InputError("this folder holds a model of other data or settings", where=folder, fix=fix)
     return found
-
-
-def write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    """Write the files of `Ensemble.files`; the facts last, so that a folder that has them is whole."""
-    for name in (WEIGHTS, FACTS):
-        write_bytes(folder / name, files[name])
-
-
-def read_folder(folder: Path) -> dict[str, bytes]:
-    """Both files of a model folder.
-
-    Raises
-    ------
-    InputError
-        When one is not there.
-    """
-    for name in (FACTS, WEIGHTS):
-        if not (folder / name).is_file():
-            fix = "python eval/baselines.py inception-time train … makes one"
-            raise InputError("this is no finished model", where=folder, got=f"no {name}", fix=fix)
-    return {name: (folder / name).read_bytes() for name in (WEIGHTS, FACTS)}

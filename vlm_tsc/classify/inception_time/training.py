@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from tqdm import tqdm
 
+from vlm_tsc.classify.epochs import by_group, run_epochs
 from vlm_tsc.classify.inception_time.cases import Cases, epoch_batches
 from vlm_tsc.classify.inception_time.network import InceptionTime
 from vlm_tsc.classify.inception_time.optimizer import MemberAdam, Plateau
-from vlm_tsc.classify.inception_time.ranks import ALONE, Ranks
+from vlm_tsc.classify.ranks import ALONE, Ranks
 from vlm_tsc.errors import InputError
-from vlm_tsc.files import write_bytes, write_text
-
-STATE_FILE = "state.safetensors"  # everything a resumed run needs, in one file: never two of different ages
-LOG_FILE = "log.jsonl"
 
 
 class Training:
-    """The state of a training run between two epochs.
+    """The state of a training run between two epochs; with several processes, of this one's members.
 
     The weights that count in the end are those after each member's epoch of lowest training loss, as in the authors'
     code: no case is held out to choose by.
@@ -93,10 +82,7 @@ class Training:
 
     def load(self, tensors: dict[str, torch.Tensor]) -> None:
         """Take over what `tensors` gave."""
-        groups: dict[str, dict[str, torch.Tensor]] = {}
-        for name, value in tensors.items():
-            group, _, rest = name.partition(".")
-            groups.setdefault(group, {})[rest] = value
+        groups = by_group(tensors)
         self.network.load_state_dict(groups["network"])
         self.best = {name: value.to(self.best_losses.device) for name, value in groups["best"].items()}
         self.optimizer.load(groups["optimizer"])
@@ -135,8 +121,7 @@ def train(
     fingerprint : str
         Hash of all that determines the run; a state with another one is not gone on from.
     ranks : Ranks
-        With several processes, `network` holds this one's members. Log and state are the same whatever their number:
-        a run may go on with another.
+        With several processes, `network` holds this one's members; see `vlm_tsc.classify.epochs.run_epochs`.
 
     Returns
     -------
@@ -144,67 +129,24 @@ def train(
         Seconds that the epochs took, those before an interruption included.
     """
     training = Training(network, lr, random_state, ranks)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        _go_on(training, folder, fingerprint)
-    saved = time.monotonic()
-    with _progress(epochs, training.epoch, ranks.is_first) as bar:
-        while training.epoch < epochs:
-            started = time.monotonic()
-            loss, accuracy = training.run_epoch(cases, batch_size)
-            line = {"epoch": training.epoch, "train_loss": loss, "train_accuracy": accuracy}
-            if validation is not None:
-                line |= _validated(network, validation, batch_size, ranks)
-            training.seconds += time.monotonic() - started
-            if folder is not None:
-                if ranks.is_first:
-                    with (folder / LOG_FILE).open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(line) + "\n")
-                if ranks.agreed(time.monotonic() - saved >= save_every_seconds or training.epoch == epochs):
-                    _save_state(training, folder, fingerprint)
-                    saved = time.monotonic()
-            bar.set_postfix_str(f"loss {loss:.4f}")
-            bar.update()
+
+    def one_epoch() -> dict[str, float]:
+        loss, accuracy = training.run_epoch(cases, batch_size)
+        line = {"train_loss": loss, "train_accuracy": accuracy}
+        return line if validation is None else line | _validated(network, validation, batch_size, ranks)
+
+    run_epochs(
+        training,
+        epochs,
+        one_epoch,
+        title="InceptionTime",
+        folder=folder,
+        fingerprint=fingerprint,
+        save_every_seconds=save_every_seconds,
+        ranks=ranks,
+    )
     training.take_best()
     return training.seconds
-
-
-def _save_state(training: Training, folder: Path, fingerprint: str) -> None:
-    tensors = training.ranks.joined(training.tensors())
-    if training.ranks.is_first:
-        write_bytes(folder / STATE_FILE, save(_plain(tensors), {"fingerprint": fingerprint}))
-
-
-@contextmanager
-def _progress(epochs: int, done: int, is_shown: bool) -> Iterator[tqdm[Any]]:
-    # a long wait is shown, a short one is not; disable=None: only on a terminal
-    hidden = None if is_shown else True
-    bar = tqdm(total=epochs, initial=done, desc="InceptionTime", unit="epoch", delay=2, leave=False, disable=hidden)
-    with bar:
-        yield bar
-
-
-def _go_on(training: Training, folder: Path, fingerprint: str) -> None:
-    """Load the state of an interrupted run, if it is of the same run, and cut the log to its epochs."""
-    path, lines = folder / STATE_FILE, []
-    try:
-        with safe_open(path, "pt") as file:
-            if (file.metadata() or {}).get("fingerprint") == fingerprint:
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
-                training.load(training.ranks.share(state))
-    except FileNotFoundError:
-        pass
-    except SafetensorError as error:
-        raise InputError("the checkpoint is broken", where=path, got=error, fix="delete it") from error
-    if not training.ranks.is_first:
-        return
-    if training.epoch:
-        lines = (folder / LOG_FILE).read_text(encoding="utf-8").splitlines(keepends=True)[: training.epoch]
-    write_text(folder / LOG_FILE, "".join(lines))
-
-
-def _plain(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: value.detach().contiguous() for name, value in tensors.items()}
 
 
 def _validated(network: InceptionTime, cases: Cases, batch_size: int, ranks: Ranks) -> dict[str, float]:

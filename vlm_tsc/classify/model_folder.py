@@ -1,0 +1,93 @@
+"""The folder of a trained network: weights as safetensors, and beside them what they are for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from vlm_tsc.errors import InputError
+from vlm_tsc.files import write_bytes
+from vlm_tsc.manifest import commit
+
+log = logging.getLogger(__name__)
+WEIGHTS, FACTS = "model.safetensors", "model.json"
+
+
+def device() -> torch.device:
+    """The GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def use_gpu(gpu_id: int | None) -> None:
+    """Let `device` be the GPU of this number; on a machine without any it stays the CPU, and that is logged.
+
+    Raises
+    ------
+    InputError
+        When there are GPUs, but not this one.
+    """
+    if gpu_id is None:
+        return
+    if not torch.cuda.is_available():
+        log.warning("--gpu-id %d: there is no GPU here; the CPU computes", gpu_id)
+    elif gpu_id >= torch.cuda.device_count():
+        raise InputError("there is no such GPU", where="--gpu-id", got=gpu_id, allowed=range(torch.cuda.device_count()))
+    else:
+        torch.cuda.set_device(gpu_id)
+
+
+def packed(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> dict[str, bytes]:
+    """Name → content of the two files of a model folder."""
+    data = save_tensors({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+    whole = {**facts, "commit": commit(), "sha256": hashlib.sha256(data).hexdigest()}
+    return {WEIGHTS: data, FACTS: (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode()}
+
+
+def facts_of(files: Mapping[str, bytes], kind: str, format_: int) -> dict[str, Any]:
+    """The facts in the files that `packed` made of a classifier `kind`.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        When they are of something else, broken, or of two models.
+    """
+    facts = json.loads(files[FACTS])
+    if facts["classifier"] != kind or facts["format"] != format_:
+        raise ValueError(f"{facts['classifier']}, format {facts['format']}")
+    if hashlib.sha256(files[WEIGHTS]).hexdigest() != facts["sha256"]:
+        raise ValueError(f"{WEIGHTS} and {FACTS} are not of one model; its training was interrupted")
+    return facts
+
+
+def tensors_of(files: Mapping[str, bytes]) -> dict[str, torch.Tensor]:
+    """The weights in the files that `packed` made."""
+    return load_tensors(files[WEIGHTS])
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files of `packed`; the facts last, so that a folder that has them is whole."""
+    for name in (WEIGHTS, FACTS):
+        write_bytes(folder / name, files[name])
+
+
+def read_folder(folder: Path, fix: str | None = None) -> dict[str, bytes]:
+    """Both files of a model folder.
+
+    Raises
+    ------
+    InputError
+        When one is not there; `fix` says what makes it.
+    """
+    for name in (FACTS, WEIGHTS):
+        if not (folder / name).is_file():
+            fix = fix or "python eval/baselines.py inception-time train … makes one"
+            raise InputError("this is no finished model", where=folder, got=f"no {name}", fix=fix)
+    return {name: (folder / name).read_bytes() for name in (WEIGHTS, FACTS)}

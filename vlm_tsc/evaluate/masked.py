@@ -1,0 +1,204 @@
+"""The masked transformer as a run: from a pre-trained encoder or fresh weights, the epoch chosen on validation."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlm_tsc.archive.series_set import SeriesSet
+from vlm_tsc.classify.epochs import LOG_FILE
+from vlm_tsc.classify.masked_transformer.encoder_folder import DEFAULT, FRESH, Pretrained, find_encoder, read_encoder
+from vlm_tsc.classify.masked_transformer.hyperparameters import Hyperparameters
+from vlm_tsc.classify.masked_transformer.model import Labelled, Model, train_model
+from vlm_tsc.classify.masked_transformer.options import RunOptions
+from vlm_tsc.errors import InputError
+from vlm_tsc.evaluate.baseline import Answered, baseline_folder
+from vlm_tsc.evaluate.embedding import draw_embedding
+from vlm_tsc.evaluate.trained import Method, answer, run_name, run_trained
+from vlm_tsc.mlflow_store import Store
+from vlm_tsc.run import RunFolder
+
+if TYPE_CHECKING:
+    from vlm_tsc.archive import Splits
+
+NAME = "masked-transformer"
+PICTURE = "embedding.png"
+
+
+def run_masked_transformer(
+    splits: Splits,
+    runs: Path | str,
+    hyperparameters: Hyperparameters,
+    *,
+    encoder: Pretrained | None = None,
+    label: str | None = None,
+    seed: int = 0,
+    given: Mapping[str, Any] | None = None,
+    allow_seen: bool = False,
+    tsne: bool = True,
+) -> dict[str, Any]:
+    """Train on the training cases, choose the epoch on the validation cases, answer the test part; see `run_trained`.
+
+    Parameters
+    ----------
+    encoder : Pretrained, optional
+        To begin with; default: fresh weights.
+    label : str, optional
+        What the run calls it; default its own label.
+    allow_seen : bool
+        Take an encoder that was pre-trained on this set. metrics.json then says so, and so does the table.
+    tsne : bool
+        Draw the test cases' embeddings into the run's folder.
+
+    Raises
+    ------
+    InputError
+        When the encoder has seen the set, or does not fit the series.
+    """
+    seen = encoder is not None and encoder.has_seen(splits.test.name)
+    if seen and not allow_seen:
+        what = "this encoder was pre-trained on the set that it would be scored on"
+        fix = "another encoder, or --allow-seen: the table then says so"
+        raise InputError(what, where=splits.test.name, got=label or (encoder and encoder.label), fix=fix)
+    label = label or (encoder.label if encoder else FRESH)
+    facts = {"encoder": label, "encoder_sets": encoder.sets if encoder else [], "encoder_saw_this_set": seen}
+    facts |= {"encoder_task": encoder.facts["task"] if encoder else None, "linear": hyperparameters.linear}
+    note = [label, *(["linear"] if hyperparameters.linear else []), *(["pre-trained on this set"] if seen else [])]
+    parameters = {**hyperparameters.model_dump(), "encoder": label, "tsne": tsne}
+    if encoder is not None:
+        parameters["encoder_sha256"] = encoder.facts["sha256"]
+
+    def fit_and_answer(folder: RunFolder) -> Answered:
+        model = _train(splits, hyperparameters, encoder, seed, folder.path / "model")
+        answered = answer(model, splits.test)
+        if tsne:
+            draw(folder.path / PICTURE, model, splits.test, seed)
+        return answered
+
+    method = Method(
+        name=NAME,
+        run=run_name(hyperparameters, seed, f"{NAME}-{label}"),
+        parameters=parameters,
+        fit_and_answer=fit_and_answer,
+        facts={**facts, "note": ", ".join(note)},
+        pictures=[PICTURE] if tsne else [],
+        validation=splits.validation,
+    )
+    return run_trained(method, splits, splits.train, runs, seed=seed, given=given)
+
+
+def run_with_options(
+    options: RunOptions, splits: Splits, runs: Path, given: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What `python eval/baselines.py masked-transformer` does once the series are loaded."""
+    encoder, label = chosen_encoder(options, runs)
+    given = {**(given or {}), "options": options_text(options)}
+    document = run_masked_transformer(
+        splits,
+        runs,
+        options.hyperparameters(),
+        encoder=encoder,
+        label=label,
+        seed=options.seed,
+        given=given,
+        allow_seen=options.allow_seen,
+        tsne=options.tsne,
+    )
+    if options.report_to == "mlflow":
+        name = run_name(options.hyperparameters(), options.seed, f"{NAME}-{label}")
+        report(Store(runs), baseline_folder(name, splits, runs), document, options)
+    return document
+
+
+def options_text(options: RunOptions) -> str:
+    """The options that were given and change the figures, as they are typed, for the report; without the seed, in which
+    runs of one experiment differ."""
+    words = []
+    for name, field in RunOptions.model_fields.items():
+        value = getattr(options, name)
+        if name in ("conf_file", "seed", "gpu_id", "report_to") or value == field.default:
+            continue
+        option = name.replace("_", "-")
+        words += (
+            [f"--{option}" if value else f"--no-{option}"] if isinstance(value, bool) else [f"--{option}", str(value)]
+        )
+    return shlex.join(words)
+
+
+def chosen_encoder(options: RunOptions, runs: Path) -> tuple[Pretrained | None, str]:
+    """The encoder that the options name, and what to call it.
+
+    Raises
+    ------
+    InputError
+        When they name two, or one that is not there.
+    """
+    versions = {options.enc_ver, options.enc_version} - {None}
+    if len(versions) > 1:
+        raise InputError(
+            "two versions of the encoder", where="--enc-ver, --enc-version", got=sorted(map(str, versions))
+        )
+    if options.enc_name is None:
+        if versions:
+            raise InputError("a version of which encoder?", where="--enc-ver", got=versions, fix="--enc-name NAME")
+        encoder = find_encoder(options.encoder)
+        shipped = encoder is not None and options.encoder == DEFAULT
+        return encoder, "shipped" if shipped else encoder.label if encoder else FRESH
+    if options.encoder != DEFAULT:
+        got = [options.encoder, options.enc_name]
+        raise InputError("two encoders", where="--encoder, --enc-name", got=got, fix="name one of them")
+    folder, version = Store(runs).encoder_folder(options.enc_name, versions.pop() if versions else None)
+    return read_encoder(folder), f"{options.enc_name}-v{version}"
+
+
+def _train(
+    splits: Splits, hyperparameters: Hyperparameters, encoder: Pretrained | None, seed: int, folder: Path
+) -> Model:
+    classes = np.unique(splits.train.y).tolist()
+    X, codes = _labelled(splits.train, classes)
+    validation = None if splits.validation is None else _labelled(splits.validation, classes)
+    return train_model(
+        X,
+        codes,
+        classes,
+        hyperparameters,
+        random_state=seed,
+        encoder=encoder,
+        validation=validation if validation and len(validation[1]) else None,
+        folder=folder,
+    )
+
+
+def _labelled(part: SeriesSet, classes: list[str]) -> Labelled:
+    """Cases and codes; without the cases of a class that training lacks, which no epoch could answer."""
+    known = [i for i, label in enumerate(part.y) if label in classes]
+    return [np.asarray(part.X[i], dtype=np.float64) for i in known], np.array([classes.index(part.y[i]) for i in known])
+
+
+def draw(path: Path, model: Model, test: SeriesSet, seed: int) -> None:
+    """The picture of the test cases' embeddings."""
+    title = f"{test.name}, test cases, encoder {model.origin}"
+    draw_embedding(path, model.embed(list(test.X)), test.y, test.class_names, title=title, seed=seed)
+
+
+def report(store: Store, folder: RunFolder, document: Mapping[str, Any], options: RunOptions) -> str:
+    """Log a finished run under MLflow's experiment `finetune`: curves, figures, confusion matrix, pictures; its id."""
+    lines = (folder.path / "model" / LOG_FILE).read_text(encoding="utf-8").splitlines()
+    figures = {key: value for key, value in document.items() if isinstance(value, float)}
+    named = {key: document[key] for key in ("dataset", "split", "encoder", "commit", "encoder_saw_this_set")}
+    run = store.log_run(
+        "finetune",
+        f"{document['dataset']}-{folder.path.name}",
+        parameters={**named, **options.model_dump(exclude={"conf_file"}, exclude_none=True, mode="json")},
+        curves=map(json.loads, lines),
+        metrics=figures,
+        files=[folder.metrics, folder.config, folder.path / PICTURE],
+    )
+    matrix = {"class_names": document["class_names"], "confusion_matrix": document["confusion_matrix"]}
+    store.client.log_dict(run, matrix, "confusion_matrix.json")
+    return run
