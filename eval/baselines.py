@@ -18,13 +18,8 @@ from vlm_tsc.archive import load
 from vlm_tsc.archive.splits import Splits
 from vlm_tsc.classify.classical import NAMES as CLASSICAL
 from vlm_tsc.classify.classical import refuse_unknown
-<<<<<<< HEAD
-from vlm_tsc.config import Settings, settings_and_own_from_cli
-from vlm_tsc.errors import InputError
-=======
 from vlm_tsc.config import Settings, settings_and_own_from_cli, settings_from_cli
-from vlm_tsc.errors import InputError, exits_cleanly
->>>>>>> main
+from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate import published, run_baseline
 from vlm_tsc.evaluate.baseline import OPTIONS
 from vlm_tsc.evaluate.trained import PROBES
@@ -124,8 +119,7 @@ def _masked_transformer(words: Sequence[str]) -> int:
     from vlm_tsc.evaluate.masked import run_with_options
 
     use_gpu(options.gpu_id)
-    run_with_options(options, splits, settings.vlm_root / "runs", given)
-    _print_table(settings, splits)
+    _show(settings, splits, run_with_options(options, splits, settings.vlm_root / "runs", given))
     return 0
 
 
@@ -140,8 +134,7 @@ def _probe(name: str, words: Sequence[str]) -> int:
     settings = settings_from_cli(words, prog=f"{PROG} {name}", description=description, groups=groups)
     splits, given = _load(settings, settings.seed)
     runs = settings.vlm_root / "runs"
-    run_probe(name, splits, runs, settings.base, shown_settings(settings), given=given)
-    _print_table(settings, splits)
+    _show(settings, splits, run_probe(name, splits, runs, settings.base, shown_settings(settings), given=given))
     return 0
 
 

@@ -47,7 +47,7 @@ class MlflowTracker:
     def _begin(self, where: str) -> None:
         from mlflow.entities import Param
 
-        experiment = self.store._experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT)
+        experiment = self.store.experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT)
         run = self.store.client.create_run(experiment, run_name=self.about.name)
         self.state.begin(run.info.run_id, where)
         parameters = [Param(name, str(value)[:6000]) for name, value in self.about.parameters.items()]
