@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
+from vlm_tsc import terminal
 from vlm_tsc.config import settings_from_cli
-from vlm_tsc.errors import exits_cleanly
 
 
-@exits_cleanly
+@terminal.speaks
 def main(argv: list[str]) -> int:
     """Series → run folder, for every seed; a finished one is not made again."""
     settings = settings_from_cli(
@@ -22,7 +22,8 @@ def main(argv: list[str]) -> int:
 
     for seed in settings.seeds or (settings.seed,):
         run = job.prepare(settings, seed)
-        job.say(f"{run.path}\n{job.data_summary(run)}")
+        terminal.show(f"{run.path}\n{job.data_summary(run)}")
+        terminal.answer(**job.answer_of([run]))
     return 0
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
+from vlm_tsc import terminal
 from vlm_tsc.config import settings_from_cli
-from vlm_tsc.errors import exits_cleanly
 
 
-@exits_cleanly
+@terminal.speaks
 def main(argv: list[str]) -> int:
     """Series → conversations → adapter → metrics → table, report, for every seed; finished steps are not repeated."""
     settings = settings_from_cli(argv, prog="train.py", description=__doc__ or "")
@@ -21,16 +20,18 @@ def main(argv: list[str]) -> int:
         splits = job.load_splits(settings, seed)
         chosen = job.searched(settings, seed, splits)
         run = job.prepare(chosen, seed, splits)
-        job.say(f"\n{run.path}\n{job.data_summary(run)}")
+        terminal.say(f"\n{run.path}\n{job.data_summary(run)}")
         job.finetune(chosen, run, seed)
-        if int(os.environ.get("RANK", "0")) > 0:
+        if not terminal.is_first():
             continue  # the first rank evaluates
         job.evaluate(chosen, run, seed)
         runs.append(run)
     if runs:
         notes = job.baseline_notes(settings, splits)
-        job.say("\n" + job.table_text(settings, runs, splits, notes))
-        job.say("\nwritten to\n" + "\n".join(f"  {path}" for path in job.write_reports(runs)))
+        terminal.show("\n" + job.table_text(settings, runs, splits, notes))
+        terminal.say("\nwritten to\n" + "\n".join(f"  {path}" for path in job.write_reports(runs)))
+        terminal.answer(**job.answer_of(runs, notes))
+        terminal.answer(notes=terminal.said(job.track(settings, runs)))
     return 0
 
 

@@ -13,12 +13,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from vlm_tsc import terminal
 from vlm_tsc.archive import load
 from vlm_tsc.archive.splits import Splits
 from vlm_tsc.classify.classical import NAMES as CLASSICAL
 from vlm_tsc.classify.classical import refuse_unknown
 from vlm_tsc.config import Settings, settings_and_own_from_cli, settings_from_cli
-from vlm_tsc.errors import InputError, exits_cleanly
+from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate import published, run_baseline
 from vlm_tsc.evaluate.baseline import OPTIONS
 from vlm_tsc.evaluate.trained import PROBES
@@ -36,7 +37,7 @@ DESCRIPTION = (
 GROUPS = ("data", "run")
 
 
-@exits_cleanly
+@terminal.speaks
 def main(argv: list[str]) -> int:
     """`argv`: the baseline's name, then the options; without the program's name."""
     name, words = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else ("BASELINE", argv)
@@ -52,8 +53,8 @@ def main(argv: list[str]) -> int:
         words, SeedOption, prog=f"{PROG} {name}", description=DESCRIPTION, groups=GROUPS
     )
     splits, given = _load(settings, own.seed)
-    run_baseline(name, splits, settings.vlm_root / "runs", given=given, seed=own.seed, limit_s=None)
-    _print_table(settings, splits)
+    document = run_baseline(name, splits, settings.vlm_root / "runs", given=given, seed=own.seed, limit_s=None)
+    _show(settings, splits, document)
     return 0
 
 
@@ -92,9 +93,9 @@ def _inception_time(words: Sequence[str]) -> int:
 
     ranks = join_processes()
     runs = settings.vlm_root / "runs"
-    run_inception_time(splits, runs, hyperparameters, seed=options.seed, given=given, search=search)
+    document = run_inception_time(splits, runs, hyperparameters, seed=options.seed, given=given, search=search)
     if ranks.is_first:
-        _print_table(settings, splits)
+        _show(settings, splits, document)
     return 0
 
 
@@ -118,8 +119,7 @@ def _masked_transformer(words: Sequence[str]) -> int:
     from vlm_tsc.evaluate.masked import run_with_options
 
     use_gpu(options.gpu_id)
-    run_with_options(options, splits, settings.vlm_root / "runs", given)
-    _print_table(settings, splits)
+    _show(settings, splits, run_with_options(options, splits, settings.vlm_root / "runs", given))
     return 0
 
 
@@ -134,8 +134,7 @@ def _probe(name: str, words: Sequence[str]) -> int:
     settings = settings_from_cli(words, prog=f"{PROG} {name}", description=description, groups=groups)
     splits, given = _load(settings, settings.seed)
     runs = settings.vlm_root / "runs"
-    run_probe(name, splits, runs, settings.base, shown_settings(settings), given=given)
-    _print_table(settings, splits)
+    _show(settings, splits, run_probe(name, splits, runs, settings.base, shown_settings(settings), given=given))
     return 0
 
 
@@ -146,9 +145,14 @@ def _load(settings: Settings, seed: int) -> tuple[Splits, Mapping[str, Any]]:
     return load(**{key: value for key, value in given.items() if key != "vlm_root"}, seed=seed), given
 
 
-def _print_table(settings: Settings, splits: Splits) -> None:
-    finished = collect(settings.vlm_root / "runs" / splits.test.name, splits.split)
-    print(table(finished, published(splits.test.name, splits.split, splits.test.n_cases)))
+def _show(settings: Settings, splits: Splits, document: Any) -> None:
+    """The table of all finished runs; as JSON, the run whose metrics.json says `document`."""
+    folder = settings.vlm_root / "runs" / splits.test.name
+    finished = collect(folder, splits.split)
+    terminal.show(table(finished, published(splits.test.name, splits.split, splits.test.n_cases)))
+    own = [run["run"] for run in finished if document.items() <= run.items()]
+    runs = [{"folder": str(folder / name), "metrics": document} for name in own]
+    terminal.answer(runs=runs, notes=[])
 
 
 if __name__ == "__main__":

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 
 import numpy as np
 
+from vlm_tsc import terminal
 from vlm_tsc.config import settings_from_cli
-from vlm_tsc.errors import InputError, exits_cleanly
+from vlm_tsc.errors import InputError
 
 PROG = "eval/cross_validate.py"
 DESCRIPTION = "Fine-tune on all but one of K folds of the training split and answer that fold, K times."
 
 
-@exits_cleanly
+@terminal.speaks
 def main(argv: list[str]) -> int:
     """`argv`: the number of folds, then the options; without the program's name."""
     k, words = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else ("K", argv)
@@ -29,17 +31,21 @@ def main(argv: list[str]) -> int:
     be_quiet()
     for seed in settings.seeds or (settings.seed,):
         train = training_cases(job.load_splits(settings, seed))
-        job.say(f"{train.name} · {train.n_cases} training cases · {k} folds · seed {seed}")
+        terminal.say(f"{train.name} · {train.n_cases} training cases · {k} folds · seed {seed}")
         folds = []
         for fold in cross_validate(settings, train, int(k), seed):
             folds.append(fold)
-            job.say(
+            terminal.say(
                 f"  {fold.n_train} cases → {fold.n_held_out} held out: accuracy {fold.accuracy:.3f}"
                 f"  log-loss {fold.log_loss:.3f}  {fold.seconds:.0f} s"
             )
         n = np.array([fold.n_held_out for fold in folds])
         means = [np.average([getattr(fold, name) for fold in folds], weights=n) for name in ("accuracy", "log_loss")]
-        job.say(f"  all: accuracy {means[0]:.3f}  log-loss {means[1]:.3f}")
+        terminal.show(f"  all: accuracy {means[0]:.3f}  log-loss {means[1]:.3f}")
+        mean = {"accuracy": float(means[0]), "log_loss": float(means[1])}
+        terminal.answer(
+            seeds=[{"dataset": train.name, "seed": seed, **mean, "folds": [asdict(fold) for fold in folds]}], notes=[]
+        )
     return 0
 
 

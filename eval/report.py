@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from vlm_tsc.errors import InputError, exits_cleanly
+from vlm_tsc import terminal
+from vlm_tsc.errors import InputError
+from vlm_tsc.evaluate import read_metrics
 from vlm_tsc.options import Option, help_text, parse, raise_all
-from vlm_tsc.report import write_report
+from vlm_tsc.report import run_folders, write_report
 
 PROG = "eval/report.py"
 RUNS = "folders of a run or of runs, such as runs/GunPoint"
@@ -19,7 +21,7 @@ OPTIONS = {
 }
 
 
-@exits_cleanly
+@terminal.speaks
 def main(argv: list[str]) -> int:
     """python eval/report.py RUN [RUN ...] [--output FILE]"""
     words = parse(argv, OPTIONS, PROG)
@@ -31,7 +33,12 @@ def main(argv: list[str]) -> int:
         problems.append(InputError("Name a run.", where=f"{PROG} RUN...", got="nothing", allowed=RUNS))
     raise_all(problems, f"the settings of {PROG}")
     output = words.given.get("output")
-    print(f"written to {write_report(words.positional, output.value if output else None)}")
+    with terminal.working("reading the runs"):
+        page = write_report(words.positional, output.value if output else None)
+    terminal.say(f"written to {page}")
+    folders = run_folders(words.positional)
+    runs = [{"folder": str(folder), "metrics": read_metrics(folder / "metrics.json")} for folder in folders]
+    terminal.answer(report=str(page), runs=runs, notes=[])
     return 0
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
+from vlm_tsc import terminal
 from vlm_tsc.config import run_and_settings_from_cli
-from vlm_tsc.errors import exits_cleanly
 
 
-@exits_cleanly
+@terminal.speaks
 def main(argv: list[str]) -> int:
     """python eval/score.py RUN [--answers score|generate]"""
     folder, settings = run_and_settings_from_cli(
@@ -21,8 +21,10 @@ def main(argv: list[str]) -> int:
 
     run = RunFolder(folder)
     job.evaluate(settings, run, settings.seed)
-    job.say(job.table_text(settings, [run], read_splits(run.series)))
-    job.say(f"\nwritten to\n  {job.write_reports([run])[0]}")
+    terminal.show(job.table_text(settings, [run], read_splits(run.series)))
+    terminal.say(f"\nwritten to\n  {job.write_reports([run])[0]}")
+    terminal.answer(**job.answer_of([run]))
+    terminal.answer(notes=terminal.said(job.track(settings, [run])))
     return 0
 
 

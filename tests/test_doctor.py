@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from vlm_tsc import doctor
 
@@ -49,7 +52,87 @@ def test_missing_headers_are_named(tmp_path, monkeypatch):
 
 def test_a_folder_of_checkpoints_that_went_away_is_a_note(tmp_path, monkeypatch):
     monkeypatch.setenv("VLM_TSC_LLAVA_ROOT", str(tmp_path / "gone"))
-    assert doctor.checkpoints() == (doctor.NOTE, f"{tmp_path / 'gone'} is not there")
+    level, told = doctor.checkpoints()
+    assert level == doctor.NOTE and told.startswith(f"{tmp_path / 'gone'} is not there; fix: ")
+
+
+def a_checkpoint(folder):
+    """Whole, with weights of 4 bytes."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "llava"}')
+    (folder / "tokenizer.json").write_text("{}")
+    save_file({"x": np.zeros(1, np.float32)}, folder / "model.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda folder: None, None),
+        (lambda folder: (folder / "config.json").unlink(), "no config.json"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json cannot be read"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "no tokenizer"),
+        (lambda folder: (folder / "model.safetensors").rename(folder / "model.bin"), "are pickles"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "no weights"),
+        (lambda folder: os.truncate(folder / "model.safetensors", 50), "is cut short: 50 of"),
+        (lambda folder: (folder / "model.safetensors").write_text("version https://git-lfs"), "cut short"),
+        (
+            lambda folder: (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "part-2"}}'),
+            "lacks 1 of 1 weight files, such as part-2",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_checkpoint_is_said_with_the_fix(tmp_path, monkeypatch, spoil, told):
+    spoil(a_checkpoint(tmp_path / "llava-1.5-7b-hf"))
+    monkeypatch.setenv("VLM_TSC_LLAVA_ROOT", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "none"))
+    level, text = doctor.checkpoints()
+    assert "llava-1.5-7b-hf: " in text and level == (doctor.NOTE if told else doctor.OK)
+    assert (told in text and "fix: hf download" in text) if told else "llava, 0.00 GB" in text
+
+
+def test_checkpoints_of_the_hugging_face_cache_are_found(tmp_path, monkeypatch):
+    a_checkpoint(tmp_path / "models--owner--name" / "snapshots" / "0123")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.delenv("VLM_TSC_LLAVA_ROOT", raising=False)
+    assert "owner/name: llava" in doctor.checkpoints()[1]
+
+
+def test_data_are_counted_and_what_is_wrong_is_named_with_the_fix(tmp_path, monkeypatch):
+    monkeypatch.setenv("VLM_TSC_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert "no sets; fix: " in doctor.data()[1]
+    for name, files in {
+        "Good": ("Good_TRAIN.tsv", "Good_TEST.tsv"),
+        "Half": ("Half_TRAIN.tsv",),
+        "Other": ("Other_TEST.tsv",),
+        "Foreign": ("readme.md",),
+    }.items():
+        (tmp_path / name).mkdir()
+        for file in files:
+            (tmp_path / name / file).write_text("a\t1\t2\n")
+    level, told = doctor.data()
+    assert level == doctor.NOTE and "1 sets in" in told and "10 inside aeon" in told
+    for line in (
+        "Half: no test part; fix: put",
+        "Other: the set has no train part; fix:",
+        "Foreign: no such files; fix:",
+    ):
+        assert line in told
+    (tmp_path / "Good" / "Good_TEST.tsv").write_text("")
+    assert "Good_TEST.tsv is empty" in doctor.data()[1]
+    monkeypatch.setenv("VLM_TSC_DATA", str(tmp_path / "gone"))
+    assert "gone is not there; fix: export VLM_TSC_DATA" in doctor.data()[1]
+
+
+def test_a_full_disk_is_a_note_with_the_fix(monkeypatch):
+    monkeypatch.setattr(doctor, "LOW_GB", 1e9)
+    level, told = doctor.disk()
+    assert level == doctor.NOTE and "--vlm-root" in told
+
+
+def test_versions_are_those_installed():
+    assert f"numpy {np.__version__}" in doctor.versions()[1]
 
 
 def test_the_quick_check_does_not_import_torch():

@@ -54,7 +54,15 @@ def test_files_of_the_design():
     design = (
         "config.yaml manifest.json series.npz images train.json validation.json test.json adapter predictions.jsonl"
     )
-    assert names == {*design.split(), "metrics.json", "report.html", "checkpoints", "explain"}
+    assert names == {
+        *design.split(),
+        "metrics.json",
+        "report.html",
+        "checkpoints",
+        "explain",
+        "tracking.json",
+        "tensorboard",
+    }
 
 
 def test_default_name_is_readable():

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vlm_tsc.errors import InputError, nearest
+from vlm_tsc.found import hub_cache
 from vlm_tsc.resources import PACKAGE, resource_dir
 from vlm_tsc.yaml_file import line_of, read_yaml
 
@@ -134,7 +135,7 @@ def _repository(name: str, llava_root: Path | str | None) -> str | None:
         return name
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         return None
-    cached = [path.name.split("--") for path in _hub_cache().glob(f"models--*--{name}")]
+    cached = [path.name.split("--") for path in hub_cache().glob(f"models--*--{name}")]
     return f"{cached[0][1]}/{name}" if len(cached) == 1 else None
 
 
@@ -143,12 +144,6 @@ def _is_folder(name: str, llava_root: Path | str | None) -> bool:
         return True
     # a bare name only: `llava_root / "../x"` would leave the folder that the user named
     return bool(llava_root) and Path(name).name == name and (Path(os.path.expanduser(llava_root)) / name).is_dir()
-
-
-def _hub_cache() -> Path:
-    """The Hugging Face cache, by the variables that its own library reads; importing that takes too long for --help."""
-    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
-    return Path(os.path.expanduser(os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")))
 
 
 def _did_you_mean(name: str, known: dict[str, Path]) -> str | None:

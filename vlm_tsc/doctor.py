@@ -1,7 +1,7 @@
-"""The self-check: `python -m vlm_tsc.doctor [--quick]` looks at what a run needs and says what is missing.
+"""The self-check: `python -m vlm_tsc.doctor [--quick]` looks at what a run needs and says what is wrong, and the fix.
 
-Prints one line per thing; exit code 0 when the main job can run (notes included), 1 when it cannot. `--quick` does not
-import torch, which takes seconds.
+Versions, devices, free disk, checkpoints and data; a line per thing. Exit code 0 when the main job can run (notes
+included), 1 when it cannot. `--quick` does not import torch, which takes seconds.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
+from vlm_tsc.found import Thing, checkpoint, checkpoints_in, checkpoints_in_cache, hub_cache, listed, sets_in
+
 PACKAGE = Path(__file__).resolve().parent
 LOCK = PACKAGE.parent / "requirements.lock"
 BASE = PACKAGE / "checkpoints" / "plot-llava-mini"
 LOW_GB = 1.0  # a run with its pictures and checkpoints is far smaller
 
 OK, NOTE, FAIL = "ok", "note", "FAIL"
+MAIN = ("vlm-tsc", "torch", "transformers", "peft", "accelerate", "deepspeed", "aeon", "numpy", "wandb", "mlflow")
 Finding = tuple[str, str]  # OK, NOTE or FAIL; text
 
 
@@ -28,7 +31,7 @@ def python() -> Finding:
     """The interpreter, against the package's own metadata."""
     version = sys.version.split()[0]
     if not (3, 11) <= sys.version_info[:2] <= (3, 14):
-        return FAIL, f"{version}; needed: 3.11 to 3.14"
+        return FAIL, f"{version}; needed: 3.11 to 3.14; fix: VLM_TSC_PYTHON=/path/to/python3.12 and . setup.sh"
     return OK, f"{version} in {sys.prefix}"
 
 
@@ -49,8 +52,14 @@ def packages(lock: Path = LOCK) -> Finding:
     # A local build such as 2.13.0+cpu satisfies ==2.13.0.
     other = [f"{pin.name} {found[pin.name]} ({pin.specifier})" for pin in pins if found[pin.name] not in pin.specifier]
     if other:
-        return NOTE, f"not the tested version: {', '.join(other)}"
+        return NOTE, f"not the tested version: {', '.join(other)}; fix: . setup.sh installs those"
     return OK, f"{len(pins)}, all as pinned"
+
+
+def versions() -> Finding:
+    """Of the project and the packages that decide how it answers."""
+    found = {name: _version(name) for name in MAIN}
+    return OK, ", ".join(f"{name} {version}" for name, version in found.items() if version) or "nothing is installed"
 
 
 def _version(name: str) -> str | None:
@@ -65,19 +74,32 @@ def torch(quick: bool = False) -> Finding:
     version = _version("torch")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # macOS has none
     if version is None:
-        return FAIL, "not installed"
+        return FAIL, "not installed; fix: . setup.sh"
     driver = Path("/proc/driver/nvidia/version").exists()
     if quick:
         return OK, f"{version}, {'an NVIDIA driver is there' if driver else f'{cores} CPU cores'}"
     try:
         import torch as library
     except Exception as error:
-        return FAIL, f"{version} does not import: {error}"
+        return FAIL, f"{version} does not import: {error}; fix: remove {sys.prefix} and type  . setup.sh"
     if library.cuda.is_available():
-        return OK, f"{version}, {library.cuda.device_count()} × {library.cuda.get_device_name(0)}"
+        devices = [library.cuda.get_device_properties(i) for i in range(library.cuda.device_count())]
+        told = [f"GPU {i}: {one.name}, {one.total_memory / 1e9:.0f} GB" for i, one in enumerate(devices)]
+        return OK, "\n".join([f"{version}, {cores} CPU cores{_memory()}", *told])
     if driver:
-        return NOTE, f"{version} does not see the NVIDIA GPU of this machine; computing on {cores} CPU cores"
-    return OK, f"{version}, no GPU, {cores} CPU cores"
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+        fix = "unset CUDA_VISIBLE_DEVICES" if hidden is not None else "a CUDA build: pytorch.org/get-started/locally"
+        return NOTE, f"{version} sees no GPU, yet there is an NVIDIA driver; {cores} CPU cores{_memory()}; fix: {fix}"
+    return OK, f"{version}, no GPU, {cores} CPU cores{_memory()}"
+
+
+def _memory() -> str:
+    try:
+        import psutil
+    except ImportError:
+        return ""
+    memory = psutil.virtual_memory()
+    return f", {memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB memory free"
 
 
 def compiler() -> Finding:
@@ -98,23 +120,54 @@ def compiler() -> Finding:
 def disk(folder: Path | None = None) -> Finding:
     """Free space where runs/ is kept by default."""
     free_gb = shutil.disk_usage(folder or Path.cwd()).free / 1e9
-    return (OK if free_gb >= LOW_GB else NOTE), f"{free_gb:.1f} GB free in {folder or Path.cwd()}"
+    told = f"{free_gb:.1f} GB free in {folder or Path.cwd()}"
+    return (OK, told) if free_gb >= LOW_GB else (NOTE, f"{told}; fix: make room, or --vlm-root DIR on another disk")
 
 
 def base() -> Finding:
     """The bundled base, without which the main job needs `--base`."""
     weights = BASE / "model.safetensors"
     if not weights.is_file():
-        return NOTE, f"{BASE.name} is not in the package: train.py needs --base"
+        return NOTE, f"{BASE.name} is not in the package; fix: get the project anew, or train.py --base"
+    seen = checkpoint(BASE, fetch="get the project anew, or train.py --base")
+    if seen.problem:
+        return NOTE, str(seen)
     return OK, f"{BASE.name}, {weights.stat().st_size / 1e6:.0f} MB, bundled"
 
 
 def checkpoints() -> Finding:
-    """The folder that `--llava-root` uses when not given."""
+    """Those of the folder that `--llava-root` uses when not given, and of the Hugging Face cache."""
     root = os.environ.get("VLM_TSC_LLAVA_ROOT")
-    if not root:
+    if root and not Path(root).is_dir():
+        return NOTE, f"{root} is not there; fix: . setup.sh FOLDER names another one"
+    found = (checkpoints_in(Path(root)) if root else []) + checkpoints_in_cache(hub_cache())
+    if not found and root:
+        return NOTE, f"{root} holds none; fix: hf download OWNER/NAME --local-dir {root}/NAME"
+    if not found:
         return OK, "none local  ( . setup.sh FOLDER  names a folder)"
-    return (OK if Path(root).is_dir() else NOTE), root if Path(root).is_dir() else f"{root} is not there"
+    told = f"{root or hub_cache()}\n{listed(found)}"
+    return (NOTE if any(one.problem for one in found) else OK), told
+
+
+def data() -> Finding:
+    """The sets of the folder that `--data-dir` is when not given, those downloaded before, and those inside aeon."""
+    from vlm_tsc.archive.download import cache_dir
+    from vlm_tsc.archive.sources import inside_aeon
+
+    others = [(sets_in(folder) if folder.is_dir() else []) for folder in (cache_dir(), *inside_aeon()[:1])]
+    kinds = zip(others, ("downloaded", "inside aeon"), strict=False)
+    also = ", ".join(f"{sum(one.problem is None for one in sets)} {where}" for sets, where in kinds)
+    root = os.environ.get("VLM_TSC_DATA")
+    if not root:
+        return OK, f"{also}; no folder of your own  (VLM_TSC_DATA or --data-dir names one)"
+    if not Path(root).is_dir():
+        return NOTE, f"{root} is not there; fix: export VLM_TSC_DATA=FOLDER, with FOLDER/NAME/NAME_TRAIN.*\n{also}"
+    found = sets_in(Path(root))
+    broken = [one for one in found if one.problem]
+    told = f"{len(found) - len(broken)} sets in {root}, {also}"
+    if not found:
+        broken = [Thing(root, "", f"no sets; fix: put them there as {root}/NAME/NAME_TRAIN.*")]
+    return (NOTE, f"{told}\n{listed(broken)}") if broken else (OK, told)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -122,18 +175,23 @@ def main(argv: list[str] | None = None) -> int:
     quick = "--quick" in (sys.argv[1:] if argv is None else argv)
     checks: dict[str, Callable[[], Finding]] = {
         "python": python,
+        "versions": versions,
         "packages": packages,
         "torch": lambda: torch(quick),
         "compiler": compiler,
         "disk": disk,
         "base": base,
         "checkpoints": checkpoints,
+        "data": data,
     }
     levels = []
     for name, check in checks.items():
-        level, text = check()
+        try:
+            level, text = check()
+        except (ImportError, OSError) as error:  # `packages` says what to install; a folder may not be readable
+            level, text = NOTE, f"cannot be looked at: {error}"
         levels.append(level)
-        print(f"  {level:<5}{name:<12}{text}")
+        print(f"  {level:<5}{name:<12}{text}".replace("\n", "\n" + " " * 19))
     return int(FAIL in levels)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,24 +29,27 @@ from vlm_tsc.run import (
     training_settings,
     view_settings,
 )
+from vlm_tsc.terminal import bar, is_first, shows_progress, working
 
 log = logging.getLogger(__name__)
 
+_NAME = 34  # characters of a class's name: with three parts a line has 80
 _WAIT_SECONDS = 3600  # that other ranks wait for the first to write the data
 
 
 def load_splits(settings: Settings, seed: int) -> Splits:
     """The series of a run."""
     assert settings.dataset is not None
-    return load(
-        settings.dataset,
-        data_dir=settings.data_dir,
-        test=settings.test,
-        split=settings.split,
-        missing=settings.missing,
-        lengths=settings.lengths,
-        seed=seed,
-    )
+    with working(f"reading {settings.dataset}"):
+        return load(
+            settings.dataset,
+            data_dir=settings.data_dir,
+            test=settings.test,
+            split=settings.split,
+            missing=settings.missing,
+            lengths=settings.lengths,
+            seed=seed,
+        )
 
 
 def searched(settings: Settings, seed: int, splits: Splits) -> Settings:
@@ -72,11 +74,11 @@ def prepare(settings: Settings, seed: int, splits: Splits | None = None) -> RunF
     processor = load_processor(checkpoint_folder(base, settings.llava_root))
     card = load_card(splits.train.name)
     expected = expected_hash(data_settings(settings) | {"seed": seed}, splits, processor, card)
-    if _rank() > 0:
+    if not is_first():
         _wait_for_data(run, expected)
         return run
     prepared = choose_presentation(splits, processor, base, card, **presentation_settings(settings))
-    write_data(run, splits, prepared, expected, workers=settings.workers, progress=_shows_progress())
+    write_data(run, splits, prepared, expected, workers=settings.workers, progress=shows_progress())
     write_text(run.config, resolved_yaml(settings.model_copy(update={"seed": seed, "seeds": None})))
     if settings.formats:
         parts = {path.stem: read_records(path) for path in (run.train, run.validation, run.test) if path.exists()}
@@ -94,7 +96,7 @@ def finetune(settings: Settings, run: RunFolder, seed: int) -> None:
     from vlm_tsc.conversation.processor import checkpoint_folder
     from vlm_tsc.finetune.adapter import base_hash
     from vlm_tsc.finetune.session import finetune_with
-    from vlm_tsc.finetune.tracking import tracking
+    from vlm_tsc.tracking import live
 
     base = load_base(settings.base, settings.llava_root)
     base_folder = checkpoint_folder(base, settings.llava_root)
@@ -104,17 +106,17 @@ def finetune(settings: Settings, run: RunFolder, seed: int) -> None:
         return
     if state == "partial" and settings.resume and run.adapter.exists():
         # killed after the adapter appeared, whole, in one rename, and before that was noted
-        if _rank() == 0:
+        if is_first():
             shutil.rmtree(run.checkpoints, ignore_errors=True)
             finish_stage(run, "training", expected)
         return
-    if _rank() == 0:
+    if is_first():
         if not settings.resume:
             shutil.rmtree(run.checkpoints, ignore_errors=True)
         made = [run.adapter, run.checkpoints, run.predictions, run.metrics, run.report, run.explanations]
-        begin_stage(run, "training", expected, made)
+        begin_stage(run, "training", expected, [*made, run.tracking, run.tensorboard])
     splits = read_splits(run.series)
-    with tracking(settings.report_to, settings.vlm_root / "runs", run.path):
+    with live(settings.report_to if is_first() else (), run) as on_log:
         finetune_with(
             settings,
             base,
@@ -123,10 +125,10 @@ def finetune(settings: Settings, run: RunFolder, seed: int) -> None:
             presentation_of(run),
             run.adapter,
             seed=seed,
-            run_name=f"{splits.train.name}-{run.path.name}",
-            progress=_shows_progress(),
+            on_log=on_log,
+            progress=shows_progress(),
         )
-    if _rank() == 0:
+    if is_first():
         finish_stage(run, "training", expected)
 
 
@@ -158,7 +160,8 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
     records = read_records(run.test, answers=answer_map.answers, images_in=run.path)
     base = load_base(settings.base, settings.llava_root)
     precision = choose_precision(settings.precision)
-    model, processor, facts = load_finished(run.adapter, checkpoint_folder(base, settings.llava_root), precision)
+    with working(f"loading {settings.base}"):
+        model, processor, facts = load_finished(run.adapter, checkpoint_folder(base, settings.llava_root), precision)
     cases = read_splits(run.series).test
     evaluated = evaluate_records(
         model.to(device()),
@@ -169,7 +172,7 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
         batch_size=settings.eval_batch_size or 8,
         precision=precision,
         more_views=more_views(cases.X, cases.ids, presentation, processor, **view_settings(settings, seed)),
-        progress=_shows_progress(),
+        progress=shows_progress(),
     )
     counts = {part: sum(by_class.values()) for part, by_class in manifest.counts.items()}
     document = metrics_document(
@@ -242,7 +245,30 @@ def write_reports(runs: Sequence[RunFolder]) -> list[Path]:
     """Write each run's own report.html, after the last run and the baselines: its table holds all of them."""
     from vlm_tsc.report import write_report
 
-    return [write_report([run.path], run.report) for run in runs]
+    return [write_report([run.path], run.report) for run in bar(runs, "reports", unit="run")]
+
+
+def track(settings: Settings, runs: Sequence[RunFolder]) -> list[str]:
+    """Log finished runs to the trackers of `--report-to`, once their reports are written; what to tell of each."""
+    if not settings.report_to:
+        return []
+    from vlm_tsc.tracking import log_finished
+
+    return [line for run in runs for line in log_finished(settings.report_to, run)]
+
+
+def answer_of(runs: Sequence[RunFolder], notes: Sequence[str] = ()) -> dict[str, Any]:
+    """What `--json` says of runs: their folders, and of finished ones the metrics and the report."""
+    from vlm_tsc.evaluate.metrics import read_metrics
+
+    found = []
+    for run in runs:
+        manifest = read_manifest(run)
+        facts: dict[str, Any] = {"folder": str(run.path), "counts": manifest.counts if manifest else {}}
+        if run.metrics.exists():
+            facts |= {"metrics": read_metrics(run.metrics)}
+        found.append(facts | ({"report": str(run.report)} if run.report.exists() else {}))
+    return {"runs": found, "notes": list(notes)}
 
 
 def presentation_of(run: RunFolder) -> Presentation:
@@ -260,13 +286,13 @@ def data_summary(run: RunFolder) -> str:
     presentation = presentation_of(run)
     tokens = manifest.details["tokens"]
     parts = list(manifest.counts)
-    width = max([5, *(len(name) for name in presentation.builder.answer_map.class_names)])
-    lines = [f"{'class':<{min(width, 40)}}  answer  " + "".join(f"{part:>12}" for part in parts)]
+    width = min(_NAME, max([5, *(len(name) for name in presentation.builder.answer_map.class_names)]))
+    lines = [f"{'class':<{width}}  answer  " + "".join(f"{part:>12}" for part in parts)]
     for name, answer in zip(
         presentation.builder.answer_map.class_names, presentation.builder.answer_map.answers, strict=True
     ):
         counts = "".join(f"{manifest.counts[part].get(name, 0):>12}" for part in parts)
-        lines.append(f"{name[:40]:<{min(width, 40)}}  {answer:<6}  {counts}")
+        lines.append(f"{name[:width]:<{width}}  {answer:<6}  {counts}")
     builder = presentation.builder
     how = f"one value in {builder.factor} ({builder.method})" if builder.factor > 1 else "every value"
     if not builder.has_values:
@@ -283,16 +309,6 @@ def _training_hash(settings: Settings, run: RunFolder, seed: int, base: str) -> 
     return data_hash(values)
 
 
-def say(text: str) -> None:
-    """Print for a person; under a launcher only the first rank speaks."""
-    if _rank() == 0:
-        print(text, flush=True)
-
-
-def _rank() -> int:
-    return int(os.environ.get("RANK", "0"))
-
-
 def _wait_for_data(run: RunFolder, expected: str) -> None:
     deadline = time.monotonic() + _WAIT_SECONDS
     while time.monotonic() < deadline:
@@ -301,7 +317,3 @@ def _wait_for_data(run: RunFolder, expected: str) -> None:
             return
         time.sleep(0.5)
     raise InputError("The first rank did not finish the data.", where=run.path, got=f"{_WAIT_SECONDS} s without it")
-
-
-def _shows_progress() -> bool:
-    return sys.stderr.isatty() and _rank() == 0

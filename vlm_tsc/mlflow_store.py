@@ -56,7 +56,7 @@ class Store:
         """
         from mlflow.entities import Metric, Param
 
-        run = self.client.create_run(self._experiment(experiment), run_name=name).info.run_id
+        run = self.client.create_run(self.experiment(experiment), run_name=name).info.run_id
         now = int(time.time() * 1000)
         figures = [Metric(key, float(value), now, 0) for key, value in (metrics or {}).items()]
         for line in curves:
@@ -73,7 +73,8 @@ class Store:
         self.client.set_terminated(run)
         return run
 
-    def _experiment(self, name: str) -> str:
+    def experiment(self, name: str) -> str:
+        """Id of the experiment, which is made where there is none."""
         found = self.client.get_experiment_by_name(name)
         if found is not None:
             return found.experiment_id

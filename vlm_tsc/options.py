@@ -20,6 +20,7 @@ from vlm_tsc.errors import InputError, nearest
 LAUNCHER_OPTIONS = {"local_rank"}  # the deepspeed launcher adds --local_rank=N; the environment says the same
 HELP_WIDTH = 80
 HELP_COLUMN = 27
+COMMON: dict[str, Option] = {}  # what the running command takes besides; `vlm_tsc.terminal` has read it already
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -115,10 +116,12 @@ def _read_option(word: str, rest: list[str], options: Mapping[str, Option], prog
     elif key in options:
         words.incomplete.add(key)
         words.problems.append(InputError(f"{name} needs a value", where="command line", allowed=options[key].allowed))
+    elif key in COMMON:
+        words.problems.append(InputError(f"{name} takes no value", where="command line", got=word))
     else:
         if not equals and rest and not _is_option(rest[0]):
             rest.pop(0)  # presumably its value, which must not be taken for the CONFIG.yaml
-        words.problems.append(unknown(name, options, f"{prog} has no option {name}", "command line"))
+        words.problems.append(unknown(name, [*options, *COMMON], f"{prog} has no option {name}", "command line"))
 
 
 def _is_option(word: str) -> bool:
@@ -225,6 +228,7 @@ def raise_all(problems: Sequence[InputError], what: str) -> None:
 
 def help_text(options: Mapping[str, Option], prog: str, description: str, positional: str) -> str:
     """The text of `--help`, at most 80 columns wide."""
+    options = {**options, **COMMON}
     usage = " ".join(filter(None, ["usage: python", prog, positional, "[--option value ...]"]))
     parts = [usage, textwrap.fill(description, HELP_WIDTH)]
     for group in dict.fromkeys(option.group for option in options.values()):

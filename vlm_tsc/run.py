@@ -85,6 +85,14 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def tracking(self) -> Path:
+        return self.path / "tracking.json"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
     def explanations(self) -> Path:
         return self.path / "explain"
 

@@ -80,6 +80,7 @@ def _baseline(name: str) -> str:
 
 Items = (BeforeValidator(_items), AfterValidator(_each_once))
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Tracker = Literal["wandb", "mlflow", "tensorboard"]
 UserPath = Annotated[Path, AfterValidator(_home)]
 ShippedPath = Annotated[Path, AfterValidator(lambda path: find_file(path) or _home(path))]
 
@@ -206,7 +207,13 @@ class Settings(BaseModel):
         metavar="FILE",
         unset="without DeepSpeed",
     )
-    report_to: Literal["none", "wandb", "mlflow", "tensorboard"] = option("training", "none", "Who logs the curves.")
+    report_to: Annotated[tuple[Tracker, ...], *Items] = option(
+        "training",
+        (),
+        "Where runs are logged too: curves, figures, adapter, report.",
+        unset="none",
+        allowed="none, or a list of wandb, mlflow, tensorboard",
+    )
     resume: bool = option("training", True, "Go on from the newest checkpoint of an interrupted run.")
     checkpoint_steps: int | None = option(
         "training", None, "Steps between checkpoints.", unset="from the number of steps", ge=1

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from vlm_tsc.answer.batch import answer_trie, encode_prompts
 from vlm_tsc.answer.read import read_answers
 from vlm_tsc.conversation.encoding import end_token_id
 from vlm_tsc.conversation.presentation import Shown
+from vlm_tsc.terminal import bar
 
 _SPARE_TOKENS = 4  # generation may run this far past the longest answer: enough to see that it is not one
 
@@ -73,7 +73,7 @@ def ask(
     generated = [""] * len(cases)
     autocast = torch.autocast(model.device.type, precision) if precision != torch.float32 else nullcontext()
     starts = range(0, len(order), batch_size)
-    for start in tqdm(starts, desc=progress, disable=progress is None, unit="batch", leave=False, ncols=80):
+    for start in bar(starts, progress, unit="batch", shown=progress is not None):
         chosen = order[start : start + batch_size]
         inputs = {k: v.to(model.device) for k, v in encode_prompts(processor, [cases[i] for i in chosen]).items()}
         with autocast:

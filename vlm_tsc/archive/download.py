@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from vlm_tsc.errors import InputError
+from vlm_tsc.terminal import bar
 
 SERVER = "https://zenodo.org/"
 MAX_BYTES = 4 << 30  # both files of one set; the archive's largest have about 1 GiB
@@ -100,19 +101,16 @@ def _request(url: str) -> urllib.request.Request:
 
 
 def _save(file: dict[str, Any], path: Path) -> None:
-    from tqdm import tqdm
-
     size, digest = int(file["size"]), hashlib.md5(usedforsecurity=False)
-    bar = tqdm(total=size, unit="B", unit_scale=True, desc=path.name)
     with (
         urllib.request.urlopen(_request(file["links"]["self"]), timeout=TIMEOUT) as answer,
         path.open("wb") as out,
-        bar,
+        bar(None, path.name, total=size, unit="B", unit_scale=True) as shown,
     ):
         while chunk := answer.read(min(CHUNK, size + 1 - out.tell())):
             out.write(chunk)
             digest.update(chunk)
-            bar.update(len(chunk))
+            shown.update(len(chunk))
     if f"md5:{digest.hexdigest()}" != file["checksum"]:
         got = f"{path.stat().st_size} bytes, md5:{digest.hexdigest()}"
         raise InputError(

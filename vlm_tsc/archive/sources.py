@@ -57,12 +57,12 @@ def find(dataset: str, data_dir: Path | str | None = None, test: Path | str | No
         )
     folders = _folders(data_dir)
     for folder in folders:
-        found = _in_folder(dataset, folder / dataset)
+        found = in_folder(dataset, folder / dataset)
         if found:
             return found
     if dataset not in download.known():
         raise _unknown(dataset, folders)
-    found = _in_folder(dataset, download.fetch(dataset))
+    found = in_folder(dataset, download.fetch(dataset))
     if found is None:
         raise InputError("the download holds no such set", where=download.cache_dir() / dataset, got=dataset)
     return found
@@ -106,15 +106,17 @@ def _folders(data_dir: Path | str | None) -> list[Path]:
     if folders and not folders[0].is_dir():
         where = "--data-dir" if data_dir else f"environment variable {DATA_DIR}"
         raise InputError("no such folder", where=where, got=given, allowed="a folder with one folder per set")
-    return [*folders, *_inside_aeon(), download.cache_dir()]
+    return [*folders, *inside_aeon(), download.cache_dir()]
 
 
-def _inside_aeon() -> list[Path]:
+def inside_aeon() -> list[Path]:
+    """The folder of the sets that aeon carries."""
     spec = importlib.util.find_spec("aeon")  # finds the package without importing it, which takes seconds
     return [Path(root) / "datasets" / "data" for root in (spec.submodule_search_locations or [])] if spec else []
 
 
-def _in_folder(name: str, folder: Path) -> Found | None:
+def in_folder(name: str, folder: Path) -> Found | None:
+    """The set in its own folder; None where there is no file of it, InputError where only its test part is there."""
     train, test = (list(_parts(folder, name, part)) for part in ("TRAIN", "TEST"))
     if not train and not test:
         return None

@@ -13,6 +13,7 @@ from vlm_tsc.conversation.prompt import PromptBuilder
 from vlm_tsc.conversation.records import question_messages
 from vlm_tsc.errors import InputError
 from vlm_tsc.representation.downsampling import n_points
+from vlm_tsc.terminal import bar
 
 _BATCH = 256  # cases tokenised together: enough for the tokenizer's threads, little enough for memory
 
@@ -124,7 +125,7 @@ def _measure(
 ) -> tuple[Budget, np.ndarray]:
     """Count `cases`, or only until a batch with a case of more than `stop_above` tokens; also the longest case."""
     shortest, longest, worst = np.iinfo(np.int64).max, 0, cases[0]
-    for start in range(0, len(cases), _BATCH):
+    for start in bar(range(0, len(cases), _BATCH), "measuring", unit=f"×{_BATCH}"):
         batch = cases[start : start + _BATCH]
         counts = counter.count([builder.question(case) for case in batch])
         shortest = min(shortest, int(counts.min()))

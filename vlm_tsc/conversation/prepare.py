@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import Splits
@@ -34,6 +33,7 @@ from vlm_tsc.representation.png import png_bytes
 from vlm_tsc.representation.styles import Style
 from vlm_tsc.resources import resource_dir
 from vlm_tsc.run import RunFolder
+from vlm_tsc.terminal import bar
 
 _FORMAT = 2  # raise it when drawing or wording changes, so that data of an older version counts as stale
 _CASES_PER_TASK = 64
@@ -131,15 +131,8 @@ def write_data(
     run.images.mkdir(parents=True, exist_ok=True)
     write_splits(run.series, splits)
     tasks = list(_tasks(run, splits, prepared.presentation))
-    written = tqdm(
-        _each(tasks, workers or _cores()),
-        total=len(tasks),
-        desc="pictures",
-        unit=f"×{_CASES_PER_TASK}",
-        disable=not progress,
-        leave=False,
-        ncols=80,
-    )
+    drawn = _each(tasks, workers or _cores())
+    written = bar(drawn, "pictures", total=len(tasks), unit=f"×{_CASES_PER_TASK}", shown=progress)
     records: dict[str, list[Record]] = {part: [] for part in PARTS}
     for (part, *_), made in zip(tasks, written, strict=True):
         records[part] += made

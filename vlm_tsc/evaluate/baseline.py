@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
-from tqdm import tqdm
 
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import training_cases
@@ -25,6 +24,7 @@ from vlm_tsc.files import write_json, write_text
 from vlm_tsc.manifest import begin_stage, check_stage, commit, data_hash, finish_stage
 from vlm_tsc.run import RunFolder, peak_memory_mb
 from vlm_tsc.settings import PLAIN_NAME, is_plain_name
+from vlm_tsc.terminal import bar, working
 
 if TYPE_CHECKING:
     from vlm_tsc.archive import Splits
@@ -204,20 +204,19 @@ def _fit_and_answer(
 ) -> Answered:
     """Fit on `train` and answer the cases `X`."""
     started = time.perf_counter()
-    classifier = _fitted(name, seed, train)
+    title = classical.ALL_TITLES.get(name, name)
+    with working(f"fitting {title}"):
+        classifier = _fitted(name, seed, train)
     fitted = time.perf_counter()
     columns = [class_names.index(str(label)) for label in classifier.classes_]
     probabilities = np.zeros((len(X), len(class_names)))  # a class that training lacks stays at 0
     chunk = classical.chunk_size(per_case)
-    # a long wait is shown, a short one is not; disable=None: only on a terminal
-    with tqdm(
-        total=len(X), desc=classical.ALL_TITLES.get(name, name), unit="case", delay=2, leave=False, disable=None
-    ) as bar:
-        start = 0  # not bar.n, which a disabled bar leaves at 0
+    with bar(None, title, total=len(X), unit="case") as answered:
+        start = 0  # not answered.n, which a bar that is not shown leaves at 0
         for part in classical.probabilities_in_chunks(classifier, X, chunk):
             probabilities[start : start + len(part), columns] = part
             start += len(part)
-            bar.update(len(part))
+            answered.update(len(part))
     return Answered(probabilities, fitted - started, time.perf_counter() - fitted)
 
 

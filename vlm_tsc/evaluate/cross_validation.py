@@ -18,6 +18,7 @@ from vlm_tsc.conversation.cards import load_card
 from vlm_tsc.errors import InputError
 from vlm_tsc.run import presentation_settings, view_settings
 from vlm_tsc.settings import Settings
+from vlm_tsc.terminal import shows_progress
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,14 @@ def one_fold(settings: Settings, cases: SeriesSet, held_out: SeriesSet, seed: in
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         model, processor = finetune_with(
-            settings, base, base_folder, splits, presentation, Path(folder) / "adapter", seed=seed
+            settings,
+            base,
+            base_folder,
+            splits,
+            presentation,
+            Path(folder) / "adapter",
+            seed=seed,
+            progress=shows_progress(),
         )
     asked = ask_views(
         model,
@@ -89,6 +97,7 @@ def one_fold(settings: Settings, cases: SeriesSet, held_out: SeriesSet, seed: in
         presentation.builder.answer_map.answers,
         batch_size=settings.eval_batch_size or 8,
         precision=choose_precision(settings.precision),
+        progress="held out" if shows_progress() else None,
     )
     truth = np.array([held_out.class_names.index(label) for label in held_out.y])
     p = asked.probabilities

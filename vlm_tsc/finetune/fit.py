@@ -27,7 +27,7 @@ from vlm_tsc.finetune.adapter import name_base, write_adapter_facts
 from vlm_tsc.finetune.draws import Draw, TrainingDraws
 from vlm_tsc.finetune.parts import make_trainable, projector_names, quantisation_of
 from vlm_tsc.finetune.preflight import check_sees_picture, check_supervision
-from vlm_tsc.finetune.progress import ProgressLines
+from vlm_tsc.finetune.progress import Curves, OnLog, ProgressLines
 from vlm_tsc.finetune.trainer import AnswerTrainer
 
 _PREFLIGHT_CASES = 8
@@ -60,8 +60,7 @@ def fit_adapter(
     checkpoint_steps: int,
     gradient_checkpointing: bool = False,
     deepspeed: str | None = None,
-    report_to: str = "none",
-    run_name: str | None = None,
+    on_log: OnLog | None = None,
     workers: int = 0,
     progress: bool = True,
 ) -> Any:
@@ -69,6 +68,11 @@ def fit_adapter(
 
     Only `train` is learned from; `validation`, if there is one, chooses the checkpoint, else the last one is kept. The
     finished adapter appears at `adapter_folder` in one rename, so a folder of that name is always whole.
+
+    Parameters
+    ----------
+    on_log : callable, optional
+        (step, figures), called on the first rank with every line of the log as it is made.
 
     Returns
     -------
@@ -92,7 +96,6 @@ def fit_adapter(
     checkpoints = adapter_folder.parent / "checkpoints"
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
-        run_name=run_name,
         max_steps=steps,
         per_device_train_batch_size=batch_size,
         gradient_accumulation_steps=gradient_accumulation,
@@ -113,7 +116,7 @@ def fit_adapter(
         load_best_model_at_end=validation is not None,
         metric_for_best_model="eval_score",
         greater_is_better=True,
-        report_to=[report_to],
+        report_to=[],  # `on_log` tells the trackers: theirs of Hugging Face name the same figure differently
         deepspeed=deepspeed,
         remove_unused_columns=False,
         dataloader_num_workers=workers,
@@ -126,7 +129,10 @@ def fit_adapter(
     def validate() -> dict[str, float]:
         assert validation is not None
         shown = [presentation.show(case) for case in validation.X]
-        asked = ask(model, processor, shown, answers.answers, batch_size=eval_batch_size, precision=precision)
+        label = "validation" if progress else None
+        asked = ask(
+            model, processor, shown, answers.answers, batch_size=eval_batch_size, precision=precision, progress=label
+        )
         return _validation_figures(asked.probabilities, validation)
 
     trainer = AnswerTrainer(
@@ -140,7 +146,7 @@ def fit_adapter(
         projector=projector,
         projector_learning_rate=projector_learning_rate,
         label_smoothing=label_smoothing,
-        callbacks=[ProgressLines(progress)],
+        callbacks=[ProgressLines(progress), *([Curves(on_log)] if on_log else [])],
     )
     trainer.remove_callback(PrinterCallback)
     _preflight(model, processor, draws, tokens, precision)

@@ -1,13 +1,17 @@
-"""How training goes, in lines a person can read."""
+"""How training goes: in lines a person can read, and to whom else wants to know."""
 
 from __future__ import annotations
 
-import sys
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tqdm import tqdm
 from transformers import TrainerCallback
+
+from vlm_tsc.terminal import bar, note, say
+
+OnLog = Callable[[int, Mapping[str, float]], None]
 
 
 class ProgressLines(TrainerCallback):
@@ -22,9 +26,9 @@ class ProgressLines(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.started = time.monotonic()
         if state.is_world_process_zero and state.global_step:
-            print(f"going on from step {state.global_step} of {state.max_steps}", flush=True)
+            say(f"going on from step {state.global_step} of {state.max_steps}")
         if self.on_terminal and state.is_world_process_zero:
-            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="train", unit="step", ncols=80)
+            self.bar = bar(None, "train", total=state.max_steps, initial=state.global_step, unit="step", leave=True)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         logs = logs or {}
@@ -33,7 +37,7 @@ class ProgressLines(TrainerCallback):
         if "eval_accuracy" in logs:
             self.accuracy = f"validation {logs['eval_accuracy']:.3f}"
         if self.bar is not None:
-            self.bar.set_postfix_str(" ".join(part for part in (self.loss, self.accuracy) if part))
+            self.bar.set_postfix_str(" ".join(part for part in (self.loss, self.accuracy) if part), refresh=False)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.bar is not None:
@@ -41,8 +45,19 @@ class ProgressLines(TrainerCallback):
         elif state.is_world_process_zero and state.global_step % max(1, state.max_steps // 10) == 0:
             seconds = time.monotonic() - self.started
             facts = [f"step {state.global_step}/{state.max_steps}", self.loss, self.accuracy, f"{seconds:.0f} s"]
-            print("  ".join(fact for fact in facts if fact), file=sys.stderr, flush=True)
+            note("  ".join(fact for fact in facts if fact))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+class Curves(TrainerCallback):
+    """Hands every line of the log on, as it is made."""
+
+    def __init__(self, tell: OnLog):
+        self.tell = tell
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        if state.is_world_process_zero and logs:
+            self.tell(state.global_step, logs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ from vlm_tsc.errors import InputError
 from vlm_tsc.finetune.fit import fit_adapter
 from vlm_tsc.finetune.parts import quantisation_of
 from vlm_tsc.finetune.plan import choose_micro_batch, one_rank_without_a_launcher, zero_stage
+from vlm_tsc.finetune.progress import OnLog
 from vlm_tsc.finetune.steps import choose_steps
 from vlm_tsc.settings import Settings
+from vlm_tsc.terminal import working
 
 _MOST_CHECKPOINTS = 10
 
@@ -39,7 +42,7 @@ def finetune_with(
     adapter_folder: Path,
     *,
     seed: int,
-    run_name: str | None = None,
+    on_log: OnLog | None = None,
     progress: bool = False,
 ) -> tuple[Any, Any]:
     """Train on `splits.train`, choose by `splits.validation`; the test part is never touched. Model and processor."""
@@ -57,7 +60,8 @@ def finetune_with(
         )
     micro_batch = choose_micro_batch(settings, base, base_folder, splits, presentation)
     weights = torch.float32 if settings.method == "full" else precision  # trained weights are in float32
-    model, processor = load_model(base_folder, weights, quantisation)
+    with working(f"loading {settings.base}") if progress else nullcontext():
+        model, processor = load_model(base_folder, weights, quantisation)
     assert settings.batch_size is not None and settings.context_length is not None  # the base's YAML has them
     assert settings.trainable is not None and settings.learning_rate is not None
     steps = choose_steps(
@@ -105,8 +109,7 @@ def finetune_with(
             checkpoint_steps=settings.checkpoint_steps or max(20, -(-steps // _MOST_CHECKPOINTS)),
             gradient_checkpointing=settings.gradient_checkpointing,
             deepspeed=str(settings.deepspeed) if settings.deepspeed else None,
-            report_to=settings.report_to,
-            run_name=run_name,
+            on_log=on_log,
             progress=progress,
         )
     model.set_attn_implementation(attention)  # forward, the fused one is the faster

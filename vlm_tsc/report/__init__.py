@@ -1,7 +1,7 @@
 """Many runs → tables and pages."""
 
-from vlm_tsc.report.page import write_report
+from vlm_tsc.report.page import run_folders, write_report
 from vlm_tsc.report.runs import collect
 from vlm_tsc.report.table import table
 
-__all__ = ["collect", "table", "write_report"]
+__all__ = ["collect", "run_folders", "table", "write_report"]

@@ -19,6 +19,7 @@ from vlm_tsc.classify.inception_time.options import PredictOptions, TrainOptions
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_text
 from vlm_tsc.options import model_from_cli
+from vlm_tsc.terminal import answer, say
 
 PROG = "eval/baselines.py inception-time"
 TRAIN = "Train InceptionTime on a table: the class, then the values; or columns sample, feature, y_*, x_*."
@@ -67,7 +68,8 @@ def train(argv: Sequence[str]) -> None:
         start=None if start is None else Ensemble.from_files(read_folder(start), start),
     )
     if ranks.is_first:
-        print(f"{len(X)} cases, {len(classes)} classes; the model and its log.jsonl are in {options.model_dir}")
+        say(f"{len(X)} cases, {len(classes)} classes; the model and its log.jsonl are in {options.model_dir}")
+        answer(model_dir=str(options.model_dir), n_cases=len(X), class_names=classes, notes=[])
 
 
 def predict(argv: Sequence[str]) -> None:
@@ -95,7 +97,8 @@ def predict(argv: Sequence[str]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     write_text(options.output, text.getvalue())
-    print(f"{len(names)} cases answered in {options.output}")
+    say(f"{len(names)} cases answered in {options.output}")
+    answer(output=str(options.output), n_cases=len(names), notes=[])
 
 
 def _exists(path: Path, option: str) -> None:
