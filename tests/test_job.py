@@ -82,6 +82,18 @@ def test_the_data_on_disk_are_the_presentation_of_the_series(tiny_base, tmp_path
             np.testing.assert_array_equal(read_png(run.path / images_of(record)[0]), shown.pictures[0])
 
 
+def test_several_pictures_of_a_case(tiny_base, tmp_path):
+    given = [*write_sets(tmp_path, make_set(8, 0), make_set(4, 1)), "--base", str(tiny_base)]
+    assert train.main([*given, *FAST, "--pictures", "line,differences"]) == 0
+    run = only_run(tmp_path)
+    presentation, test = presentation_of(run), read_splits(run.series).test
+    for record, case in zip(read_records(run.test, images_in=run.path), test.X, strict=True):
+        assert record["conversations"][0]["value"].startswith("<image>\n<image>\nThe plots show")
+        for path, picture in zip(images_of(record), presentation.pictures(case), strict=True):
+            np.testing.assert_array_equal(read_png(run.path / path), picture)
+    assert not np.array_equal(*presentation.pictures(test.X[0]))
+
+
 def test_an_interrupted_data_stage_ends_in_the_same_bytes(tiny_base, tmp_path, monkeypatch):
     from vlm_tsc.conversation import prepare
 

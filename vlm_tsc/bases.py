@@ -30,6 +30,7 @@ LORA_TARGETS: dict[Part, str] = {
 # For a checkpoint that we know nothing of: what suits LLaVA-1.5 and its relatives, with adapters of moderate rank.
 GENERIC_DEFAULTS: dict[str, Any] = {
     "data_repr": "BASELINE",
+    "pictures": ["line"],
     "context_length": 2048,
     "round_to": 2,
     "trainable": ["language", "projector"],

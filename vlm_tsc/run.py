@@ -25,7 +25,7 @@ NEUTRAL = (
 SEEDLESS = frozenset(NEUTRAL) - {"seed"}
 PRESENTATION = (
     *("data_repr", "round_to", "context_length", "downsample", "downsampling"),
-    *("limits", "channels", "plot_downsampled_graph"),
+    *("pictures", "limits", "channels", "plot_downsampled_graph"),
 )
 DATA_GROUPS = ("data", "picture", "text")
 

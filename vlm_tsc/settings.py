@@ -125,8 +125,8 @@ class Settings(BaseModel):
     missing: Literal["error", "interpolate"] = _option("data", "error", "What to do about missing values.")
     lengths: Literal["keep", "pad", "resample"] = _option("data", "keep", "What to do about unequal lengths.")
 
-    pictures: Annotated[tuple[Literal["line"], ...], *Items] = _option(
-        "picture", ("line",), "Pictures of each case.", min_length=1
+    pictures: Annotated[tuple[Literal["line", "differences"], ...], *Items] | None = _option(
+        "picture", None, "Pictures of each case.", unset=BASE, min_length=1
     )
     channels: Literal["auto", "colours", "multiples"] = _option(
         "picture", "auto", "Several channels as coloured lines or as small multiples."
@@ -242,7 +242,11 @@ class Settings(BaseModel):
     )
     eval_batch_size: int | None = _option("answers", None, "Cases answered at once.", unset=BASE, ge=1)
     views: int | None = _option(
-        "answers", None, "Average the scores of N views of a case: as recorded, and N - 1 augmented.", unset=BASE, ge=1
+        "answers",
+        None,
+        "Views of a case to ask about: as recorded, and N - 1 augmented; the mean score and the commonest text count.",
+        unset=BASE,
+        ge=1,
     )
     baselines: Annotated[tuple[Annotated[str, AfterValidator(_baseline)], ...], *Items] = _option(
         "answers",

@@ -74,15 +74,18 @@ def test_answers_do_not_depend_on_the_batch(loaded):
     np.testing.assert_allclose(together.probabilities.sum(1), 1, atol=1e-6)
 
 
-def test_views_are_averaged_and_the_first_one_writes(loaded):
+def test_scores_of_views_are_averaged_and_the_commonest_text_counts(loaded):
     model, processor = loaded
     shown, answers = shown_cases(3)
     blank = [one.blank() for one in shown]
     alone = [ask(model, processor, view, answers, batch_size=5, generate=True) for view in (shown, blank)]
     both = ask_views(model, processor, [shown, blank], answers, batch_size=5, generate=True)
     assert not np.allclose(alone[0].probabilities, alone[1].probabilities)
+    assert alone[0].generated != alone[1].generated
     np.testing.assert_allclose(both.probabilities, (alone[0].probabilities + alone[1].probabilities) / 2, atol=1e-9)
-    assert both.generated == alone[0].generated
+    assert both.generated == alone[0].generated  # one each: the earlier
+    most = ask_views(model, processor, [shown, blank, blank], answers, batch_size=5, generate=True)
+    assert most.generated == alone[1].generated
 
 
 def test_trie_of_answers_that_begin_alike():

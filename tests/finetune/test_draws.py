@@ -62,6 +62,15 @@ def test_augmentation_keeps_shape_and_grows_with_strength():
     assert augment(np.ones((2, 5)), 1.0, case_rng(0, 0, "a")).shape == (2, 5)
 
 
+def test_a_smooth_series_stays_smooth():
+    """Noise of a fixed share of the spread would hide slope and bend, which the `differences` picture shows."""
+    smooth = np.sin(np.linspace(0, 6, 200))[None]
+    changed = np.stack([augment(smooth, 1.0, case_rng(0, 0, str(i)))[0] for i in range(50)])
+    bend = np.abs(np.diff(changed, n=2, axis=1)).mean()
+    assert bend < 0.7 * np.abs(np.diff(smooth)).mean()
+    assert np.abs(changed - smooth).mean() > 0.02
+
+
 def test_steps():
     schedule = {"epochs": 40, "min_steps": 200, "max_steps": 1000}
     assert choose_steps(23, 16, num_epochs=None, **schedule) == 200

@@ -62,9 +62,9 @@ def test_simplification_of_long_series_stays_within_a_grey_level_of_the_exact_li
     from matplotlib.transforms import IdentityTransform
 
     from vlm_tsc.representation.limits import case_limits
-    from vlm_tsc.representation.line import _to_pixels
+    from vlm_tsc.representation.line import heights, to_pixels
 
-    path = Path(_to_pixels(case, case_limits(case), 336, 336)[0])
+    path = Path(to_pixels(np.linspace(0, 1, 2709), heights(case, case_limits(case))[0], 336, 336))
     path.should_simplify = False
     canvas = RendererAgg(336, 336, 72)
     pen = canvas.new_gc()

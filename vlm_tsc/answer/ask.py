@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -88,15 +89,16 @@ def ask(
 def ask_views(
     model: Any, processor: Any, views: Sequence[Sequence[Shown]], answers: Sequence[str], **options: Any
 ) -> Asked:
-    """The mean of the probabilities over several views of the same cases; text is generated for the first view alone.
+    """The mean of the probabilities over several views of the same cases, and the text that most views were given.
 
     Parameters
     ----------
     views : sequence of sequences of Shown
-        The same cases in the same order, shown differently.
+        The same cases in the same order, shown differently. Of equally common texts the earliest view's counts.
     options
         As `ask` takes them.
     """
-    first = ask(model, processor, views[0], answers, **options)
-    more = [ask(model, processor, view, answers, **{**options, "generate": False}).probabilities for view in views[1:]]
-    return Asked(np.mean([first.probabilities, *more], axis=0), first.generated)
+    asked = [ask(model, processor, view, answers, **options) for view in views]
+    texts = [one.generated for one in asked if one.generated is not None]
+    common = [Counter(of_case).most_common(1)[0][0] for of_case in zip(*texts, strict=True)]
+    return Asked(np.mean([one.probabilities for one in asked], axis=0), common if texts else None)

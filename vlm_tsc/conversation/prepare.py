@@ -31,6 +31,7 @@ from vlm_tsc.files import write_bytes
 from vlm_tsc.manifest import begin_stage, check_stage, data_hash, finish_stage
 from vlm_tsc.representation.limits import choose_limits
 from vlm_tsc.representation.png import png_bytes
+from vlm_tsc.representation.styles import Style
 from vlm_tsc.resources import resource_dir
 from vlm_tsc.run import RunFolder
 
@@ -59,6 +60,7 @@ def choose_presentation(
     context_length: int,
     downsample: int | None,
     downsampling: str,
+    pictures: tuple[Style, ...],
     limits: str,
     channels: Any,
     plot_downsampled_graph: bool,
@@ -70,14 +72,15 @@ def choose_presentation(
     size = picture_size(base, processor)
     answer_map = AnswerMap(splits.train.class_names)
     answer_map.check_tokenised(processor.tokenizer)
-    builder = PromptBuilder(answer_map, card, data_repr, 1, round_to, downsample or 1, downsampling)
+    builder = PromptBuilder(answer_map, card, data_repr, len(pictures), round_to, downsample or 1, downsampling)
     cases = [case for part in PARTS if (cases := getattr(splits, part)) for case in cases.X]
     budget = choose_factor(cases, builder, processor, context_length, downsample, picture_size=size)
     chosen = choose_limits(limits, list(splits.train.X))
     presentation = Presentation(
-        builder=PromptBuilder(answer_map, card, data_repr, 1, round_to, budget.factor, downsampling),
+        builder=PromptBuilder(answer_map, card, data_repr, len(pictures), round_to, budget.factor, downsampling),
         size=size,
         limits=None if chosen is None else tuple((float(low), float(high)) for low, high in chosen),
+        styles=pictures,
         channels=channels,
         plot_downsampled=plot_downsampled_graph,
     )

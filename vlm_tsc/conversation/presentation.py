@@ -14,7 +14,8 @@ import numpy as np
 
 from vlm_tsc.conversation.prompt import PromptBuilder
 from vlm_tsc.representation.downsampling import downsample
-from vlm_tsc.representation.line import ChannelLayout, draw
+from vlm_tsc.representation.line import ChannelLayout
+from vlm_tsc.representation.styles import Style, draw_as
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Presentation:
         Width and height of each picture in pixels.
     limits : tuple of (float, float), one per channel, or None
         Value range of the pictures; None means each case's own.
+    styles : tuple of str
+        How each picture is drawn, see `representation.styles`.
     channels : str
         Layout of several channels, see `representation.line.draw`.
     plot_downsampled : bool
@@ -50,6 +53,7 @@ class Presentation:
     builder: PromptBuilder
     size: tuple[int, int]
     limits: tuple[tuple[float, float], ...] | None = None
+    styles: tuple[Style, ...] = ("line",)
     channels: ChannelLayout = "auto"
     plot_downsampled: bool = False
 
@@ -60,7 +64,7 @@ class Presentation:
         if self.plot_downsampled:
             case = downsample(case, self.builder.factor, self.builder.method)
         limits = None if self.limits is None else np.array(self.limits)
-        return [draw(case, self.size, limits, self.channels)]
+        return [draw_as(style, case, self.size, limits, self.channels) for style in self.styles]
 
     def question(self, case: np.ndarray) -> str:
         """The human turn, beginning with one `<image>` per picture."""
@@ -82,6 +86,7 @@ class Presentation:
             builder=PromptBuilder.from_dict(values["builder"]),
             size=tuple(values["size"]),
             limits=None if limits is None else tuple((low, high) for low, high in limits),
+            styles=tuple(values["styles"]),
             channels=values["channels"],
             plot_downsampled=values["plot_downsampled"],
         )

@@ -61,7 +61,7 @@ def evaluate_records(
     records, folder
         Conversations, and where their pictures' paths begin.
     more_views : sequence of sequences of Shown
-        Other views of the same cases, over which the scores are averaged.
+        Other views of the same cases, over which scores are averaged and written answers counted.
     """
     started = time.monotonic()
     options = {"batch_size": batch_size, "precision": precision}

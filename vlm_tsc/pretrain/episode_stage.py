@@ -26,6 +26,7 @@ from vlm_tsc.pretrain.loop import run_stage
 from vlm_tsc.pretrain.synthetic import episode
 from vlm_tsc.pretrain.tasks import MOST_VALUES, draw_card
 from vlm_tsc.pretrain.vision_stage import contrastive_loss, drawing_of
+from vlm_tsc.representation.styles import Style
 
 _MODES, _MODE_SHARES = ("IMAGE_ONLY", "BASELINE", "WITH_STATS"), (0.8, 0.15, 0.05)  # text costs three times the picture
 
@@ -46,7 +47,7 @@ class LlavaWithHead(nn.Module):
 
 
 def make_prompts(
-    seed: int, step: int, *, image_size: int, n_episodes: int, n_cases: int
+    seed: int, step: int, *, image_size: int, n_episodes: int, n_cases: int, style: Style = "line"
 ) -> tuple[list[Shown], torch.Tensor, torch.Tensor]:
     """Cases as fine-tuning shows them, their episodes (n,) and classes (n,); pure in its arguments.
 
@@ -61,7 +62,7 @@ def make_prompts(
         limits, channels = drawing_of(made.X, step * n_episodes + i)
         builder = PromptBuilder(answers, card, mode, round_to=1, factor=-(-made.X[0].size // MOST_VALUES))
         ranges = None if limits is None else tuple((low, high) for low, high in limits.tolist())
-        presentation = Presentation(builder, (image_size, image_size), ranges, channels)
+        presentation = Presentation(builder, (image_size, image_size), ranges, (style,), channels)
         shown += [presentation.show(case) for case in made.X]
         episodes += [i] * n_cases
         classes += made.y.tolist()
@@ -79,6 +80,7 @@ def run_episode_stage(
     image_size: int,
     n_cases: int,
     batch_size: int,
+    style: Style = "line",
     **training: Any,
 ) -> None:
     """Train (or resume) stage 3 in place.
@@ -96,7 +98,7 @@ def run_episode_stage(
 
     def batch(step: int) -> tuple[Any, ...]:
         shown, episodes, classes = make_prompts(
-            seed, step, image_size=image_size, n_episodes=batch_size // n_cases, n_cases=n_cases
+            seed, step, image_size=image_size, n_episodes=batch_size // n_cases, n_cases=n_cases, style=style
         )
         return encode_prompts(processor, shown), episodes, classes, questions(step)
 

@@ -20,6 +20,7 @@ from vlm_tsc.pretrain.episode_stage import run_episode_stage
 from vlm_tsc.pretrain.loop import run_stage
 from vlm_tsc.pretrain.tasks import Example, caption_example, example_texts, question_example
 from vlm_tsc.pretrain.vision_stage import make_batch, run_vision_stage, to_pixel_values
+from vlm_tsc.representation.styles import Style
 from vlm_tsc.resources import find_file
 from vlm_tsc.yaml_file import read_yaml
 
@@ -47,6 +48,7 @@ class LlavaPretraining(BaseModel):
     seed: int
     image_size: int
     patch_size: int
+    picture: Style
     vision_width: int
     vision_layers: int
     feature_layer: int | list[int]
@@ -83,6 +85,7 @@ def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int
         learning_rate=config.vision.learning_rate,
         warmup_steps=config.vision.warmup_steps,
         workers=workers,
+        style=config.picture,
     )
     tokenizer = train_tokenizer(example_texts(config.seed, _TOKENIZER_TEXTS), config.vocab_size)
     processor = build_processor(tokenizer, config.image_size, config.patch_size)
@@ -107,7 +110,7 @@ def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int
     ):
         run_stage(
             model,
-            _batches(processor, make, stage.batch_size, config.seed, config.image_size),
+            _batches(processor, make, stage.batch_size, config.seed, config),
             loss_of,
             folder=work / name,
             plots_per_batch=stage.batch_size,
@@ -117,12 +120,13 @@ def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int
         model,
         processor,
         work / "episodes",
-        questions=_batches(processor, question_example, _QUESTIONS_BESIDE, config.seed + 1, config.image_size),
+        questions=_batches(processor, question_example, _QUESTIONS_BESIDE, config.seed + 1, config),
         question_loss=loss_of,
         seed=config.seed + 1,
         image_size=config.image_size,
         n_cases=_CASES_PER_EPISODE,
         batch_size=config.episodes.batch_size,
+        style=config.picture,
         **_training(model, config.episodes, workers),
     )
     _save(model, processor, out)
@@ -147,7 +151,8 @@ def centre_projector(model: Any, config: LlavaPretraining) -> None:
     The tower's features have a norm of 90, a third of it common to all patches; a word's embedding has 0.3. Fed in as
     they are, picture tokens drown what the decoder's layers add to them, and 20,000 captions did not teach it to look.
     """
-    pixels, *_ = make_batch(config.seed, 0, image_size=config.image_size, n_episodes=16, n_cases=8)
+    size, style = config.image_size, config.picture
+    pixels, *_ = make_batch(config.seed, 0, image_size=size, n_episodes=16, n_cases=8, style=style)
     hidden = model.model.vision_tower(pixel_values=to_pixel_values(pixels), output_hidden_states=True).hidden_states
     layers = config.feature_layer if isinstance(config.feature_layer, list) else [config.feature_layer]
     features = torch.cat([hidden[layer][:, 1:] for layer in layers], dim=-1).flatten(0, 1)
@@ -161,12 +166,13 @@ def centre_projector(model: Any, config: LlavaPretraining) -> None:
     nn.init.normal_(model.get_input_embeddings().weight, std=0.5)
 
 
-def _batches(processor: Any, make: Any, batch_size: int, seed: int, image_size: int) -> Any:
+def _batches(processor: Any, make: Any, batch_size: int, seed: int, config: LlavaPretraining) -> Any:
     """step -> examples as sub-batches: those with and without a picture cannot share a tensor, and short ones need no
     padding beside short ones."""
 
     def batch(step: int) -> list[dict[str, Any]]:
-        examples = [make(seed + 1, step * batch_size + i, image_size) for i in range(batch_size)]
+        indices = range(step * batch_size, (step + 1) * batch_size)
+        examples = [make(seed + 1, index, config.image_size, config.picture) for index in indices]
         examples.sort(key=lambda one: (len(one.shown.pictures), len(one.shown.question)))
         groups = [[e for e in examples if bool(e.shown.pictures) == pictured] for pictured in (False, True)]
         parts = [group[i : i + _SAME_LENGTH] for group in groups for i in range(0, len(group), _SAME_LENGTH)]

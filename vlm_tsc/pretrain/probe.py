@@ -9,11 +9,13 @@ import numpy as np
 import torch
 
 from vlm_tsc.pretrain.vision_stage import to_pixel_values
-from vlm_tsc.representation.line import draw
+from vlm_tsc.representation.styles import Style, draw_as
 
 
 @torch.no_grad()
-def patch_features(tower: Any, cases: Sequence[np.ndarray], limits: np.ndarray | None, layer: int) -> np.ndarray:
+def patch_features(
+    tower: Any, cases: Sequence[np.ndarray], limits: np.ndarray | None, layer: int, style: Style = "line"
+) -> np.ndarray:
     """Mean patch feature of a hidden layer, and the mean of each column of patches (a stretch of time).
 
     Parameters
@@ -23,6 +25,8 @@ def patch_features(tower: Any, cases: Sequence[np.ndarray], limits: np.ndarray |
     limits : ndarray (n_channels, 2), or None for each case's own
     layer : int
         Index into the tower's hidden states; -1 is the last layer.
+    style : str
+        The picture, as the tower was made with.
 
     Returns
     -------
@@ -32,7 +36,7 @@ def patch_features(tower: Any, cases: Sequence[np.ndarray], limits: np.ndarray |
     side = size // tower.config.patch_size
     found = []
     for start in range(0, len(cases), 64):
-        pictures = np.stack([draw(case, (size, size), limits) for case in cases[start : start + 64]])
+        pictures = np.stack([draw_as(style, case, (size, size), limits) for case in cases[start : start + 64]])
         pixels = to_pixel_values(torch.from_numpy(pictures).permute(0, 3, 1, 2))
         hidden = tower(pixel_values=pixels, output_hidden_states=True).hidden_states[layer][:, 1:]
         grid = hidden.unflatten(1, (side, side))

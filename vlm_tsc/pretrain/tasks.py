@@ -19,6 +19,7 @@ from vlm_tsc.pretrain.synthetic import episode
 from vlm_tsc.pretrain.vision_stage import curve_of
 from vlm_tsc.representation.downsampling import downsample
 from vlm_tsc.representation.limits import case_limits
+from vlm_tsc.representation.styles import Style
 from vlm_tsc.representation.values import values_text
 
 
@@ -47,7 +48,7 @@ _PLACES = "ABCDEFGHIJKLMNOP"  # the sixteenths of the time axis
 _PEAKS = ("no peak", "one peak", "two peaks", "three peaks", "more peaks")
 
 
-def caption_example(seed: int, index: int, image_size: int) -> Example:
+def caption_example(seed: int, index: int, image_size: int, style: Style = "line") -> Example:
     """A picture, and a conversation about it: four facts, or the curve read off point by point and two facts.
 
     Several short answers, because with one description per picture a fresh decoder learns how descriptions read and not
@@ -78,7 +79,7 @@ def caption_example(seed: int, index: int, image_size: int) -> Example:
         turns = [("Describe the series.", describe(case))]
     builder = _builder(rng, case, ("x", "y"), "IMAGE_ONLY")
     (question, answer), more = turns[0], turns[1:4]
-    return Example(_shown(builder, case, image_size, limits, question), answer, tuple(more))
+    return Example(_shown(builder, case, (image_size, style), limits, question), answer, tuple(more))
 
 
 def heights(case: np.ndarray, limits: np.ndarray, channel: int) -> str:
@@ -104,11 +105,11 @@ def describe(case: np.ndarray) -> str:
     return "; ".join(parts)
 
 
-def question_example(seed: int, index: int, image_size: int) -> Example:
+def question_example(seed: int, index: int, image_size: int, style: Style = "line") -> Example:
     """A question about a series: mostly one that a letter answers, sometimes a value to read."""
     rng, case = _random_case(seed, index)
     if rng.random() < 0.15:
-        return _value_question(rng, case, image_size)
+        return _value_question(rng, case, (image_size, style))
     fact = facts(case)["channels"][0]
     kinds = {
         "trend": (("rising", "falling", "flat"), fact["trend"]),
@@ -123,7 +124,7 @@ def question_example(seed: int, index: int, image_size: int) -> Example:
     names, truth = kinds[kind]
     labels = tuple(rng.permutation(names).tolist())  # the letters mean something else in every question
     builder = _builder(rng, case, labels, str(rng.choice(_MODES, p=_MODE_SHARES)))
-    return Example(_shown(builder, case, image_size, _limits(rng, case)), builder.answer_map.answer_of(truth))
+    return Example(_shown(builder, case, (image_size, style), _limits(rng, case)), builder.answer_map.answer_of(truth))
 
 
 def _named(subject: str, words: tuple[str, ...], truth: str) -> tuple[tuple[str, ...], str]:
@@ -139,7 +140,7 @@ def _order(values: np.ndarray) -> str:
     return "high before low" if values.argmax() < values.argmin() else "low before high"
 
 
-def _value_question(rng: np.random.Generator, case: np.ndarray, image_size: int) -> Example:
+def _value_question(rng: np.random.Generator, case: np.ndarray, view: tuple[int, Style]) -> Example:
     """Which of the values in the text is the first, last, smallest or largest: numbers must mean something."""
     builder = _builder(rng, case[:1], ("x", "y"), "BASELINE")
     values = [float(word) for word in values_text(downsample(case[:1], builder.factor), builder.round_to).split()]
@@ -151,7 +152,7 @@ def _value_question(rng: np.random.Generator, case: np.ndarray, image_size: int)
     }[int(rng.integers(4))]
     text = " ".join(f"{value:.{builder.round_to}f}" for value in values)
     question = f"Values: {text}\nWhich value is {what}?"
-    shown = _shown(builder, case[:1], image_size, _limits(rng, case[:1]), question)
+    shown = _shown(builder, case[:1], view, _limits(rng, case[:1]), question)
     return Example(shown, f"{answer:.{builder.round_to}f}")
 
 
@@ -185,10 +186,11 @@ def _limits(rng: np.random.Generator, case: np.ndarray) -> np.ndarray:
 
 
 def _shown(
-    builder: PromptBuilder, case: np.ndarray, image_size: int, limits: np.ndarray, question: str | None = None
+    builder: PromptBuilder, case: np.ndarray, view: tuple[int, Style], limits: np.ndarray, question: str | None = None
 ) -> Shown:
     ranges = tuple((low, high) for low, high in limits.tolist())
-    shown = Presentation(builder, (image_size, image_size), ranges).show(case)
+    image_size, style = view
+    shown = Presentation(builder, (image_size, image_size), ranges, (style,)).show(case)
     return shown if question is None else Shown(shown.pictures, "<image>\n" * len(shown.pictures) + question)
 
 

@@ -25,7 +25,8 @@ from vlm_tsc.answer.model import device, use_attention_for_training
 from vlm_tsc.pretrain.loop import run_stage
 from vlm_tsc.pretrain.synthetic import episode
 from vlm_tsc.representation.limits import case_limits, train_limits
-from vlm_tsc.representation.line import ChannelLayout, draw
+from vlm_tsc.representation.line import ChannelLayout
+from vlm_tsc.representation.styles import Style, draw_as
 
 CURVE_POINTS = 32  # of each channel's curve that are read back
 CURVE_CHANNELS = 3
@@ -62,7 +63,7 @@ class TowerWithHead(nn.Module):
 
 
 def make_batch(
-    seed: int, step: int, *, image_size: int, n_episodes: int, n_cases: int
+    seed: int, step: int, *, image_size: int, n_episodes: int, n_cases: int, style: Style = "line"
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Pixels (n, 3, h, w) uint8, episode (n,), class (n,) and curves of batch `step`; pure in its arguments."""
     pictures, episodes, classes, curves = [], [], [], []
@@ -70,7 +71,7 @@ def make_batch(
         index = step * n_episodes + i
         made = episode(seed, index, n_cases=n_cases)
         limits, channels = drawing_of(made.X, index)
-        pictures += [draw(case, (image_size, image_size), limits, channels) for case in made.X]
+        pictures += [draw_as(style, case, (image_size, image_size), limits, channels) for case in made.X]
         curves += [curve_of(case, limits) for case in made.X]
         episodes += [i] * n_cases
         classes += made.y.tolist()
@@ -149,6 +150,7 @@ def run_vision_stage(
     learning_rate: float,
     warmup_steps: int,
     workers: int,
+    style: Style = "line",
 ) -> CLIPVisionModel:
     """Train (or resume) stage 0 and return the tower, in fp32."""
     torch.manual_seed(seed)
@@ -157,7 +159,8 @@ def run_vision_stage(
     use_attention_for_training(model.tower)
 
     def batch(step: int) -> tuple[torch.Tensor, ...]:
-        return make_batch(seed, step, image_size=config.image_size, n_episodes=n_episodes, n_cases=n_cases)
+        size = config.image_size
+        return make_batch(seed, step, image_size=size, n_episodes=n_episodes, n_cases=n_cases, style=style)
 
     def loss_of(model: Any, made: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, dict[str, float]]:
         pixels, episodes, classes, curves = (part.to(device()) for part in made)

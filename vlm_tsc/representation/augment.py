@@ -19,8 +19,9 @@ def augment(case: np.ndarray, strength: float, rng: np.random.Generator) -> np.n
     ----------
     case : ndarray (n_channels, n_timepoints), float
     strength : float
-        0 changes nothing; at 1 the noise is up to 5 %, the scale up to 10 % and the level up to 5 % of the case's
-        standard deviation, and time is displaced by up to 3 % of the length.
+        0 changes nothing; at 1 the scale changes by up to 10 % and the level by up to 5 % of the case's standard
+        deviation, time is displaced by up to 3 % of the length, and the noise is up to 5 % of the standard deviation,
+        but no more than a quarter of the usual step between neighbours: a smooth series stays smooth.
     """
     n_channels, n_timepoints = case.shape
     spread = case.std(axis=1, keepdims=True)
@@ -28,8 +29,15 @@ def augment(case: np.ndarray, strength: float, rng: np.random.Generator) -> np.n
     warped = _warp(case, 0.03 * strength, rng) if n_timepoints > 3 else case
     scale = 1 + 0.1 * strength * rng.uniform(-1, 1, (n_channels, 1))
     offset = 0.05 * strength * spread * rng.uniform(-1, 1, (n_channels, 1))
-    noise = 0.05 * strength * rng.uniform() * spread * rng.standard_normal(case.shape)
+    noise = strength * rng.uniform() * _noise(case, spread) * rng.standard_normal(case.shape)
     return (warped - level) * scale + level + offset + noise
+
+
+def _noise(case: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    if case.shape[1] < 2:
+        return 0.05 * spread
+    step = np.sqrt(np.mean(np.diff(case, axis=1) ** 2, axis=1, keepdims=True))
+    return np.minimum(0.05 * spread, 0.25 * step)
 
 
 def _warp(case: np.ndarray, displacement: float, rng: np.random.Generator) -> np.ndarray:
