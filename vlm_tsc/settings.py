@@ -125,9 +125,13 @@ class Settings(BaseModel):
     missing: Literal["error", "interpolate"] = _option("data", "error", "What to do about missing values.")
     lengths: Literal["keep", "pad", "resample"] = _option("data", "keep", "What to do about unequal lengths.")
 
-    pictures: Annotated[tuple[Literal["line", "differences"], ...], *Items] | None = _option(
-        "picture", None, "Pictures of each case.", unset=BASE, min_length=1
-    )
+    pictures: (
+        Annotated[
+            tuple[Literal["line", "differences", "stack", "gasf", "recurrence", "spectrogram"], ...],
+            *Items,
+        ]
+        | None
+    ) = _option("picture", None, "Pictures of each case, one or several.", unset=BASE, min_length=1)
     channels: Literal["auto", "colours", "multiples"] = _option(
         "picture", "auto", "Several channels as coloured lines or as small multiples."
     )
