@@ -15,7 +15,6 @@ from vlm_tsc.resources import find_file
 
 GROUPS = ("data", "picture", "text", "model", "training", "answers", "run")
 MAX_SEED = 2**32 - 1  # what numpy's seeding takes
-LATER_MODES = ("WITH_SIGNAL_ANALYSIS", "WITH_RATIONALE")
 BASE = "the base's"
 TRAINED_BASELINES = ("inception-time",)  # of this project, which train beside it
 
@@ -44,12 +43,6 @@ def _plain_name(name: str) -> str:
 def _split(value: str) -> str:
     if not re.fullmatch(r"official|pooled|(resample|holdout):[0-9]{1,9}", value):
         raise ValueError("there is no such split")
-    return value
-
-
-def _mode(value: Any) -> Any:
-    if value in LATER_MODES:
-        raise ValueError(f"{value} is not in this version")
     return value
 
 
@@ -140,14 +133,14 @@ class Settings(BaseModel):
     )
     plot_downsampled_graph: bool = _option("picture", False, "Draw the downsampled series.")
 
-    data_repr: Annotated[Literal["BASELINE", "WITH_STATS", "IMAGE_ONLY", "TEXT_ONLY"], BeforeValidator(_mode)] = (
-        _option(
-            "text",
-            "BASELINE",
-            "Picture and values, these and statistics, or one of both alone.",
-            metavar="MODE",
-            unset=BASE,
-        )
+    data_repr: Literal[
+        "BASELINE", "WITH_STATS", "WITH_SIGNAL_ANALYSIS", "WITH_RATIONALE", "IMAGE_ONLY", "TEXT_ONLY"
+    ] = _option(
+        "text",
+        "BASELINE",
+        "Picture and values; these and statistics, or a signal analysis; an answer that explains; one of both alone.",
+        metavar="MODE",
+        unset=BASE,
     )
     downsample: int | None = _option(
         "text", None, "Keep one value in N; refused where they do not fit.", unset="the smallest that fits", ge=1
