@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ from tests.finetune.test_fit import fit
 from tests.replica_configs import PUBLISHED, published_config
 from tests.replicas import FAMILIES, make_replica
 from vlm_tsc.answer.ask import ask
-from vlm_tsc.answer.batch import answer_trie, encode_examples, encode_prompts
+from vlm_tsc.answer.batch import answer_trie, encode_examples, encode_prompts, supervised_tokens
 from vlm_tsc.answer.model import load_model
 from vlm_tsc.answer.quantised import Quantisation, quantised_layers
 from vlm_tsc.answer.read import read_answers
@@ -29,6 +30,7 @@ from vlm_tsc.conversation.encoding import adds_start, end_token_id, full_text
 from vlm_tsc.conversation.presentation import Presentation, Shown
 from vlm_tsc.conversation.processor import load_processor, picture_size
 from vlm_tsc.conversation.prompt import PromptBuilder
+from vlm_tsc.conversation.rationale import with_lead
 from vlm_tsc.conversation.records import messages_of, record
 from vlm_tsc.finetune.adapter import load_finished
 from vlm_tsc.finetune.trainer import AnswerTrainer
@@ -131,6 +133,29 @@ def test_the_tree_equals_one_full_pass_per_class(loaded, presentation, attention
     for i, j in ((0, 0), (0, 26), (1, 1), (1, 27)):  # one padded case, one not; A, AA, B, AB
         assert abs(float(got[i, j]) - full_pass(model, processor, shown[i], CLASSES.answers[j])) < 1e-4
     model.set_attn_implementation("sdpa")
+
+
+def test_with_a_rationale_scores_are_those_of_whole_answers(loaded, presentation):
+    """Differences of classes: what all classes of a case have in common, the rationale's likelihood, cancels."""
+    model, processor = loaded
+    shown = shown_cases(replace(presentation, builder=replace(presentation.builder, mode="WITH_RATIONALE")))
+    found = ask(model, processor, shown, CLASSES.answers, batch_size=2).log_likelihoods
+    for one, row in zip(shown, found, strict=True):
+        whole = [full_pass(model, processor, one, with_lead(one.lead, CLASSES.answers[j])) for j in (0, 1, 27)]
+        np.testing.assert_allclose(np.diff(row[[0, 1, 27]]), np.diff(whole), atol=2e-4)
+
+
+def test_with_a_rationale_the_supervised_tokens_are_the_templates(loaded, presentation):
+    _, processor = loaded
+    for one in shown_cases(replace(presentation, builder=replace(presentation.builder, mode="WITH_RATIONALE"))):
+        of_class = answer_trie(processor, one.question, CLASSES.answers, one.lead).answers
+        for j in (0, 27):
+            ids = encode_whole(processor, one, with_lead(one.lead, CLASSES.answers[j]))["input_ids"][0].tolist()
+            supervised = supervised_tokens(processor, one, CLASSES.answers[j], of_class[j])
+            assert ids == encode_prompts(processor, [one])["input_ids"][0].tolist() + supervised
+            assert ids == encode_prompts(processor, [one], leads=True)["input_ids"][0].tolist() + list(of_class[j])
+            text = processor.tokenizer.decode(supervised, skip_special_tokens=True).strip()
+            assert text == with_lead(one.lead, CLASSES.answers[j])
 
 
 def test_greedy_decoding_equals_generate(loaded, presentation):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -86,6 +88,20 @@ def test_scores_of_views_are_averaged_and_the_commonest_text_counts(loaded):
     assert both.generated == alone[0].generated  # one each: the earlier
     most = ask_views(model, processor, [shown, blank, blank], answers, batch_size=5, generate=True)
     assert most.generated == alone[1].generated
+
+
+def test_a_measured_rationale_is_scored_behind_but_never_shown_to_generation(loaded):
+    model, processor = loaded
+    shown, answers = shown_cases(3)
+    plain = ask(model, processor, shown, answers, batch_size=5, generate=True)
+    leads = ["The series: level.\nAnswer:", "The series: rising by 1.0 std, no peak.\nAnswer:"]
+    first, second = (
+        ask(model, processor, [replace(one, lead=lead) for one in shown], answers, batch_size=5, generate=True)
+        for lead in leads
+    )
+    assert not np.allclose(first.log_likelihoods, second.log_likelihoods, atol=1e-3)
+    for begun, longer, longest in zip(plain.generated, first.generated, second.generated, strict=True):
+        assert longer.startswith(begun) and longest.startswith(longer) and len(longest) > len(begun)
 
 
 def test_trie_of_answers_that_begin_alike():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,14 @@ from safetensors.torch import load_file
 
 from tests.conftest import make_set
 from vlm_tsc.answer.ask import ask
-from vlm_tsc.answer.batch import IGNORED, answer_trie, encode_examples
+from vlm_tsc.answer.batch import IGNORED, answer_trie, class_weights, encode_examples, supervised_tokens
 from vlm_tsc.answer.model import load_model
 from vlm_tsc.bases import LORA_TARGETS
 from vlm_tsc.conversation.answers import AnswerMap
 from vlm_tsc.conversation.augmented import Augmented
 from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.conversation.prompt import PromptBuilder
+from vlm_tsc.conversation.rationale import named_label
 from vlm_tsc.errors import InputError
 from vlm_tsc.finetune.adapter import load_finished
 from vlm_tsc.finetune.draws import Draw
@@ -140,6 +142,41 @@ def test_the_loss_equals_the_models_own_over_full_logits(tiny_base):
     theirs = model(**{k: v for k, v in batch.items() if k != "labels"}, labels=full).loss
     ours = AnswerTrainer.compute_loss(type("T", (), {"answer_smoothing": 0.0})(), model, dict(batch))
     torch.testing.assert_close(ours, theirs)
+
+
+EXPLAINED = replace(PRESENTATION, builder=replace(PRESENTATION.builder, mode="WITH_RATIONALE"))
+
+
+def test_a_class_weighs_as_much_as_its_whole_rationale(tiny_base):
+    model, processor = load_model(tiny_base)
+    shown = [EXPLAINED.show(case) for case in make_set(2, 0).X]
+    of_class = answer_trie(processor, shown[0].question, ("A", "AB"), shown[0].lead).answers
+    tokens = [supervised_tokens(processor, *pair) for pair in zip(shown, ("A", "AB"), of_class, strict=True)]
+    batch = encode_examples(processor, shown, tokens)
+    weights = class_weights(batch["labels"], [len(ids) for ids in of_class])
+    found = AnswerTrainer.compute_loss(
+        type("T", (), {"answer_smoothing": 0.0})(), model, {**batch, "weights": weights}
+    )  # fmt: skip
+    with torch.no_grad():
+        logits = model(**{k: v for k, v in batch.items() if k != "labels"}).logits.float().log_softmax(-1)
+    expected = 0.0
+    for row, ids, last in zip(logits, tokens, of_class, strict=True):
+        log_p = row[-len(ids) - 1 : -1][torch.arange(len(ids)), torch.tensor(ids)]
+        expected -= (log_p[: -len(last)].mean() + log_p[-len(last) :].mean()) / 2 / len(shown)
+    torch.testing.assert_close(found, expected)
+
+
+def test_an_answer_that_explains_is_learned(tiny_base, tmp_path):
+    """The class is learned though it is one token of many, and the model writes in the format it was taught."""
+    train = make_set(8, 0, length=10)
+    model, processor = fit(
+        tiny_base, tmp_path / "adapter", steps=100, train=train, presentation=EXPLAINED, augment=0.0, batch_size=8,
+        learning_rate=1e-2, checkpoint_steps=100, method="full",
+    )  # fmt: skip
+    asked = ask(model, processor, [EXPLAINED.show(case) for case in train.X], ("A", "B"), batch_size=8, generate=True)
+    assert [("down", "up")[i] for i in asked.probabilities.argmax(1)] == list(train.y)
+    names = [named_label(EXPLAINED.builder.answer_map, text, explained=True) for text in asked.generated]
+    assert sum(map(str.__eq__, train.y, map(str, names))) >= 6, asked.generated
 
 
 def test_preflight_refuses_a_loss_that_is_not_on_the_answer(tiny_base):
