@@ -36,10 +36,11 @@ def run(quick: bool = False) -> Result:
 def _measure(length: int, rounds: int) -> dict[str, float]:
     from vlm_tsc.representation import draw, png_bytes
     from vlm_tsc.representation.limits import case_limits
-    from vlm_tsc.representation.line import _to_pixels
+    from vlm_tsc.representation.line import heights, to_pixels
 
     cases = list(walks(_CASES, length))
-    lines = [_to_pixels(case, case_limits(case), SIZE, SIZE)[0] for case in cases]
+    time_share = np.linspace(0, 1, length)
+    lines = [to_pixels(time_share, heights(case, case_limits(case))[0], SIZE, SIZE) for case in cases]
     inks: dict[str, Callable[[int], object]] = {
         "ours": lambda i: draw(cases[i], (SIZE, SIZE)),
         "peer": lambda i: _new_figure(cases[i]),
@@ -68,7 +69,7 @@ def _new_figure(case: np.ndarray) -> bytes:
 
 
 def _bare_agg(line: np.ndarray) -> object:
-    """What `line._ink` asks of Agg, and nothing else."""
+    """What `line.ink` asks of Agg, and nothing else."""
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.path import Path
     from matplotlib.transforms import IdentityTransform

@@ -146,9 +146,7 @@ def test_all_problems_are_told_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["--data-repr", "WITH_RATIONALE"], "WITH_RATIONALE is not in this version"),
-        (["--data-repr", "WITH_SIGNAL_ANALYSIS"], "WITH_SIGNAL_ANALYSIS is not in this version"),
-        (["--data-repr", "PLOT"], "BASELINE, WITH_STATS, IMAGE_ONLY, TEXT_ONLY"),
+        (["--data-repr", "PLOT"], "BASELINE, WITH_STATS, WITH_SIGNAL_ANALYSIS, WITH_RATIONALE, IMAGE_ONLY, TEXT_ONLY"),
         (["--split", "resample:x"], "official, pooled, resample:K, holdout:SEED"),
         (["--seeds", "0,0"], "an item is there twice"),
         (["--seeds", "0,-1"], "different whole numbers"),

@@ -14,8 +14,10 @@ import train
 from tests.conftest import make_set
 from vlm_tsc.archive.store import read_splits
 from vlm_tsc.config import load_settings
+from vlm_tsc.conversation.rationale import with_lead
 from vlm_tsc.conversation.records import images_of, read_records
 from vlm_tsc.job import presentation_of
+from vlm_tsc.representation import analysis_text
 from vlm_tsc.representation.png import read_png
 from vlm_tsc.run import RunFolder
 
@@ -82,16 +84,36 @@ def test_the_data_on_disk_are_the_presentation_of_the_series(tiny_base, tmp_path
             np.testing.assert_array_equal(read_png(run.path / images_of(record)[0]), shown.pictures[0])
 
 
-def test_several_pictures_of_a_case(tiny_base, tmp_path):
+@pytest.mark.parametrize("mode", ["WITH_SIGNAL_ANALYSIS", "WITH_RATIONALE"])
+def test_what_was_measured_stands_in_the_question_or_in_the_answer(tiny_base, tmp_path, mode):
+    given = [*write_sets(tmp_path, make_set(6, 0), make_set(4, 1)), "--base", str(tiny_base), "--data-repr", mode]
+    assert dataset.main(given) == 0
+    run = only_run(tmp_path)
+    presentation, splits = presentation_of(run), read_splits(run.series)
+    for path, cases in ((run.train, splits.train), (run.test, splits.test)):
+        for record, case, label in zip(read_records(path), cases.X, cases.y, strict=True):
+            human, gpt = (turn["value"] for turn in record["conversations"])
+            shown, letter = presentation.show(case), {"down": "A", "up": "B"}[label]
+            assert human == shown.question and gpt == with_lead(shown.lead, letter)
+            assert (analysis_text(case) in human) == (mode == "WITH_SIGNAL_ANALYSIS")
+            assert (analysis_text(case) in gpt) == (mode == "WITH_RATIONALE")
+            assert f"Answer: {letter}" not in human
+
+
+@pytest.mark.parametrize("pictures", ["line,differences", "spectrogram,gasf,stack,recurrence"])
+def test_several_pictures_of_a_case(tiny_base, tmp_path, pictures):
     given = [*write_sets(tmp_path, make_set(8, 0), make_set(4, 1)), "--base", str(tiny_base)]
-    assert train.main([*given, *FAST, "--pictures", "line,differences"]) == 0
+    assert train.main([*given, *FAST, "--pictures", pictures]) == 0
     run = only_run(tmp_path)
     presentation, test = presentation_of(run), read_splits(run.series).test
     for record, case in zip(read_records(run.test, images_in=run.path), test.X, strict=True):
-        assert record["conversations"][0]["value"].startswith("<image>\n<image>\nThe plots show")
+        assert record["conversations"][0]["value"].startswith(
+            "<image>\n" * (pictures.count(",") + 1) + "The plots show"
+        )
         for path, picture in zip(images_of(record), presentation.pictures(case), strict=True):
             np.testing.assert_array_equal(read_png(run.path / path), picture)
-    assert not np.array_equal(*presentation.pictures(test.X[0]))
+    drawn = presentation.pictures(test.X[0])
+    assert len({picture.tobytes() for picture in drawn}) == len(drawn)
 
 
 def test_an_interrupted_data_stage_ends_in_the_same_bytes(tiny_base, tmp_path, monkeypatch):
@@ -115,7 +137,8 @@ def test_an_interrupted_data_stage_ends_in_the_same_bytes(tiny_base, tmp_path, m
             assert path.read_bytes() == (runs[1].path / path.relative_to(runs[0].path)).read_bytes(), path.name
 
 
-def test_nothing_depends_on_the_test_labels(tiny_base, tmp_path):
+@pytest.mark.parametrize("mode", ["IMAGE_ONLY", "WITH_SIGNAL_ANALYSIS", "WITH_RATIONALE"])
+def test_nothing_depends_on_the_test_labels(tiny_base, tmp_path, mode):
     found = []
     for name in ("as they are", "permuted"):
         folder = tmp_path / name
@@ -124,7 +147,7 @@ def test_nothing_depends_on_the_test_labels(tiny_base, tmp_path):
         if name == "permuted":
             test.y[:] = np.roll(test.y, 1)
         given = [*write_sets(folder, make_set(12, 0), test), "--base", str(tiny_base), "--run-name", "r"]
-        assert train.main([*given, *FAST]) == 0
+        assert train.main([*given, *FAST, "--data-repr", mode]) == 0
         run = only_run(folder)
         lines = [json.loads(line) for line in run.predictions.read_text().splitlines()]
         found.append((load_file(run.adapter / "adapter_model.safetensors"), lines))

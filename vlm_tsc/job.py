@@ -157,7 +157,8 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
     use_all_cores()
     presentation = presentation_of(run)
     answer_map = presentation.builder.answer_map
-    records = read_records(run.test, answers=answer_map.answers, images_in=run.path)
+    explained = presentation.builder.is_explained
+    records = read_records(run.test, answers=answer_map.answers, explained=explained, images_in=run.path)
     base = load_base(settings.base, settings.llava_root)
     precision = choose_precision(settings.precision)
     with working(f"loading {settings.base}"):

@@ -16,7 +16,6 @@ from vlm_tsc.resources import find_file
 
 GROUPS = ("data", "picture", "text", "model", "training", "answers", "run")
 MAX_SEED = 2**32 - 1  # what numpy's seeding takes
-LATER_MODES = ("WITH_SIGNAL_ANALYSIS", "WITH_RATIONALE")
 BASE = "the base's"
 TRAINED_BASELINES = ("inception-time", "masked-transformer", "vision-probe", "decoder-probe")  # of this project
 PLAIN_NAME = "a letter or digit, then letters, digits, spaces and . , _ - + = ( ), at most 200 bytes"
@@ -37,12 +36,6 @@ def _plain_name(name: str) -> str:
 def _split(value: str) -> str:
     if not re.fullmatch(r"official|pooled|(resample|holdout):[0-9]{1,9}", value):
         raise ValueError("there is no such split")
-    return value
-
-
-def _mode(value: Any) -> Any:
-    if value in LATER_MODES:
-        raise ValueError(f"{value} is not in this version")
     return value
 
 
@@ -119,9 +112,13 @@ class Settings(BaseModel):
     missing: Literal["error", "interpolate"] = option("data", "error", "What to do about missing values.")
     lengths: Literal["keep", "pad", "resample"] = option("data", "keep", "What to do about unequal lengths.")
 
-    pictures: Annotated[tuple[Literal["line", "differences"], ...], *Items] | None = option(
-        "picture", None, "Pictures of each case.", unset=BASE, min_length=1
-    )
+    pictures: (
+        Annotated[
+            tuple[Literal["line", "differences", "stack", "gasf", "recurrence", "spectrogram"], ...],
+            *Items,
+        ]
+        | None
+    ) = option("picture", None, "Pictures of each case, one or several.", unset=BASE, min_length=1)
     channels: Literal["auto", "colours", "multiples"] = option(
         "picture", "auto", "Several channels as coloured lines or as small multiples."
     )
@@ -130,10 +127,12 @@ class Settings(BaseModel):
     )
     plot_downsampled_graph: bool = option("picture", False, "Draw the downsampled series.")
 
-    data_repr: Annotated[Literal["BASELINE", "WITH_STATS", "IMAGE_ONLY", "TEXT_ONLY"], BeforeValidator(_mode)] = option(
+    data_repr: Literal[
+        "BASELINE", "WITH_STATS", "WITH_SIGNAL_ANALYSIS", "WITH_RATIONALE", "IMAGE_ONLY", "TEXT_ONLY"
+    ] = option(
         "text",
         "BASELINE",
-        "Picture and values, these and statistics, or one of both alone.",
+        "Picture and values; these and statistics, or a signal analysis; an answer that explains; one of both alone.",
         metavar="MODE",
         unset=BASE,
     )

@@ -13,7 +13,7 @@ from vlm_tsc.conversation.answers import AnswerMap
 from vlm_tsc.conversation.cards import DatasetCard, card_names, load_card
 from vlm_tsc.conversation.prompt import MODES, PromptBuilder
 from vlm_tsc.errors import InputError
-from vlm_tsc.representation import statistics_text
+from vlm_tsc.representation import analysis_text, statistics_text
 
 CASE = np.sin(np.arange(24.0))[None]
 TWO = AnswerMap(("1", "2"))
@@ -25,11 +25,16 @@ def test_the_questions_word_for_word() -> None:
     opening = "a time series. Tell from which half of the year this day of electricity demand in Italy is.\n"
     values = "Values (means of every 8 points): 0.1 0.2 -0.1\n"
     statistics = f"Statistics: {statistics_text(CASE, 1)}\n"
-    closing = "Classes: A = October to March, B = April to September. Answer with one letter."
+    analysis = f"Signal analysis: {analysis_text(CASE)}\n"
+    classes = "Classes: A = October to March, B = April to September."
+    closing = f"{classes} Answer with one letter."
+    explained = f'{classes} Describe the series, then end with "Answer:" and one letter.'
     shown = f"<image>\nThe plot shows {opening}"
     assert questions == {
         "BASELINE": shown + values + closing,
         "WITH_STATS": shown + values + statistics + closing,
+        "WITH_SIGNAL_ANALYSIS": shown + values + analysis + closing,
+        "WITH_RATIONALE": shown + values + explained,
         "IMAGE_ONLY": shown + closing,
         "TEXT_ONLY": f"Here is {opening}" + values + closing,
     }

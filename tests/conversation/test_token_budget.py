@@ -10,6 +10,7 @@ from vlm_tsc.conversation.answers import AnswerMap
 from vlm_tsc.conversation.budget import Budget, TokenCounter, choose_factor
 from vlm_tsc.conversation.encoding import adds_start, full_text
 from vlm_tsc.conversation.prompt import MODES, PromptBuilder
+from vlm_tsc.conversation.rationale import with_lead
 from vlm_tsc.conversation.records import messages_of, record
 from vlm_tsc.errors import InputError
 
@@ -40,8 +41,11 @@ def smallest_by_brute_force(processor, builder: PromptBuilder, cases: list[np.nd
 def test_counts_equal_the_processors_encoding(any_processor, cases, mode: str, n_pictures: int) -> None:
     builder = PromptBuilder(TWO, mode=mode, n_pictures=n_pictures, factor=3)
     counter = TokenCounter(any_processor, builder, SIZE)
-    counts = counter.count([builder.question(case) for case in cases])
-    assert counts.tolist() == [encoded_length(any_processor, builder, case, LONGEST) for case in cases]
+    leads = [builder.lead(case) for case in cases]
+    counts = counter.count([builder.question(case) for case in cases], leads)
+    answers = [with_lead(lead, LONGEST) for lead in leads]
+    lengths = [encoded_length(any_processor, builder, *pair) for pair in zip(cases, answers, strict=True)]
+    assert counts.tolist() == lengths
     assert counter.image_tokens == 4 * builder.n_pictures
 
 

@@ -13,7 +13,7 @@ import torch
 
 from vlm_tsc.answer.batch import answer_trie, encode_prompts
 from vlm_tsc.answer.read import read_answers
-from vlm_tsc.conversation.encoding import end_token_id
+from vlm_tsc.conversation.encoding import end_token_id, token_ids
 from vlm_tsc.conversation.presentation import Shown
 from vlm_tsc.terminal import bar
 
@@ -30,7 +30,8 @@ class Asked:
     generated : list of str, or None
         What the model wrote, greedily, without the end token.
     log_likelihoods : ndarray (n_cases, n_classes), or None
-        log p(whole answer | picture and prompt), of which `probabilities` is the softmax; None for several views.
+        log p(whole answer | picture and prompt), of which `probabilities` is the softmax; None for several views. The
+        term that is one for all classes of a case, log p(rationale), is left out.
     """
 
     probabilities: np.ndarray
@@ -51,6 +52,9 @@ def ask(
 ) -> Asked:
     """Score every class's answer for every case, and generate freely if asked.
 
+    A case with a lead, the rationale that was measured of its series, is scored behind it; generation begins at the
+    question, so that the model has to write its own.
+
     Parameters
     ----------
     cases : sequence of Shown
@@ -65,9 +69,11 @@ def ask(
     was_training = model.training
     model.eval()
     tokenizer = processor.tokenizer
-    trie = answer_trie(processor, cases[0].question, answers)
-    new_tokens = trie.longest + _SPARE_TOKENS if generate else 0
-    order = sorted(range(len(cases)), key=lambda i: len(cases[i].question))
+    texts = [(one.question, one.lead) for one in cases]
+    trie = answer_trie(processor, texts[0][0], answers, texts[0][1])
+    end = end_token_id(processor)
+    new_tokens = trie.longest + _SPARE_TOKENS + _lead_tokens(processor, [lead for _, lead in texts]) if generate else 0
+    order = sorted(range(len(cases)), key=lambda i: sum(map(len, texts[i])))
     probabilities = np.empty((len(cases), len(answers)))
     log_likelihoods = np.empty_like(probabilities)
     generated = [""] * len(cases)
@@ -75,15 +81,31 @@ def ask(
     starts = range(0, len(order), batch_size)
     for start in bar(starts, progress, unit="batch", shown=progress is not None):
         chosen = order[start : start + batch_size]
-        inputs = {k: v.to(model.device) for k, v in encode_prompts(processor, [cases[i] for i in chosen]).items()}
+        shown = [cases[i] for i in chosen]
+        explained = generate and any(one.lead for one in shown)
         with autocast:
-            out = read_answers(model, inputs, trie, end_token=end_token_id(processor), max_new_tokens=new_tokens)
+            inputs = _on(model.device, encode_prompts(processor, shown, leads=True))
+            out = read_answers(model, inputs, trie, end_token=end, max_new_tokens=0 if explained else new_tokens)
+            written = out.generated
+            if explained:
+                inputs = _on(model.device, encode_prompts(processor, shown))
+                written = read_answers(model, inputs, trie, end_token=end, max_new_tokens=new_tokens).generated
         probabilities[chosen] = out.probabilities.double().cpu().numpy()
         log_likelihoods[chosen] = out.log_likelihoods.double().cpu().numpy()
-        for i, ids in zip(chosen, out.generated or [], strict=False):
+        for i, ids in zip(chosen, written or [], strict=False):
             generated[i] = tokenizer.decode(ids, skip_special_tokens=True)
     model.train(was_training)
     return Asked(probabilities, generated if generate else None, log_likelihoods)
+
+
+def _on(device: torch.device, inputs: dict[str, Any]) -> dict[str, Any]:
+    return {name: tensor.to(device) for name, tensor in inputs.items()}
+
+
+def _lead_tokens(processor: Any, leads: Sequence[str]) -> int:
+    """Tokens to leave for a rationale: a quarter more than the longest that was measured of any case."""
+    longest = max((len(ids) for ids in token_ids(processor, [lead for lead in leads if lead])), default=0)
+    return longest + longest // 4
 
 
 def ask_views(

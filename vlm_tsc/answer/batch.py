@@ -8,19 +8,24 @@ from typing import Any
 import torch
 
 from vlm_tsc.answer.trie import AnswerTrie
-from vlm_tsc.conversation.encoding import adds_start, answer_tokens, prompt_text
+from vlm_tsc.conversation.encoding import adds_start, answer_tokens, prompt_text, scoring_text
 from vlm_tsc.conversation.presentation import Shown
+from vlm_tsc.conversation.rationale import with_lead
 from vlm_tsc.conversation.records import question_messages
+from vlm_tsc.errors import InputError
 
 IGNORED = -100  # torch's label for positions without loss
 
 
-def encode_prompts(processor: Any, shown: Sequence[Shown]) -> dict[str, Any]:
+def encode_prompts(processor: Any, shown: Sequence[Shown], *, leads: bool = False) -> dict[str, Any]:
     """Encode cases up to where the answer begins, padded on the left, never truncated.
 
-    All cases must have equally many pictures.
+    All cases must have equally many pictures. With `leads`, up to where the class is named: behind the rationale that
+    was measured, if they have one.
     """
     texts = [prompt_text(processor, question_messages(one.question)) for one in shown]
+    if leads:
+        texts = [scoring_text(processor, text, one.lead) for text, one in zip(texts, shown, strict=True)]
     images = [one.pictures for one in shown] if shown[0].pictures else None
     starts = adds_start(processor, texts[0])
     return dict(processor(text=texts, images=images, padding=True, return_tensors="pt", add_special_tokens=starts))
@@ -59,7 +64,46 @@ def _joined(prompts: torch.Tensor, tails: torch.Tensor, labels: torch.Tensor) ->
     return torch.stack(rows)
 
 
-def answer_trie(processor: Any, question: str, answers: Sequence[str]) -> AnswerTrie:
-    """The token tree of the answers, as the chat template writes them behind this question."""
+def answer_trie(processor: Any, question: str, answers: Sequence[str], lead: str = "") -> AnswerTrie:
+    """The token tree of the answers, as the chat template writes them behind this question and `lead`."""
     text = prompt_text(processor, question_messages(question))
-    return AnswerTrie.build([answer_tokens(processor, text, answer) for answer in answers])
+    return AnswerTrie.build([answer_tokens(processor, text, answer, lead) for answer in answers])
+
+
+def supervised_tokens(processor: Any, shown: Shown, answer: str, of_class: Sequence[int]) -> list[int]:
+    """Tokens of a case's whole answer.
+
+    Parameters
+    ----------
+    answer : str
+        The class's.
+    of_class : sequence of int
+        Its tokens in the tree of answers: what the whole answer ends with, and all of it without a rationale.
+
+    Raises
+    ------
+    InputError
+        When the tokenizer writes the class otherwise behind this rationale: it would be trained on other tokens than
+        it is asked for.
+    """
+    if not shown.lead:
+        return list(of_class)
+    prompt = prompt_text(processor, question_messages(shown.question))
+    whole = answer_tokens(processor, prompt, with_lead(shown.lead, answer))
+    if whole[-len(of_class) :] != list(of_class):
+        got = processor.tokenizer.convert_ids_to_tokens(whole)
+        raise InputError("The class has other tokens behind this rationale.", where="tokenizer of the base", got=got)
+    return whole
+
+
+def class_weights(labels: torch.Tensor, n_class_tokens: Sequence[int]) -> torch.Tensor:
+    """Weights of the loss of `labels` (n_cases, width), each row summing to 1: half for the class, half for the rest.
+
+    A rationale has some fifty tokens and the class two. Were all tokens alike, a model would be taught to describe, and
+    hardly to classify.
+    """
+    weights = torch.zeros(labels.shape)
+    for row, label, n in zip(weights, labels, n_class_tokens, strict=True):
+        row[:-n] = (label[:-n] != IGNORED) * 0.5 / max(int((label[:-n] != IGNORED).sum()), 1)
+        row[-n:] = 0.5 / n
+    return weights / weights.sum(1, keepdim=True)

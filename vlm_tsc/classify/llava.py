@@ -31,8 +31,10 @@ class LlavaClassifier(BaseClassifier):
     ----------
     base : str
         Name of a base in `configs/bases/`, a repository id, or a checkpoint folder.
-    data_repr : {"BASELINE", "WITH_STATS", "IMAGE_ONLY", "TEXT_ONLY"}, optional
-        What the model is given: picture and values, these and statistics, or one of both alone; default: the base's.
+    data_repr : str, optional
+        What the model is given: picture and values ("BASELINE"), these and statistics ("WITH_STATS") or a signal
+        analysis ("WITH_SIGNAL_ANALYSIS"), or one of both alone ("IMAGE_ONLY", "TEXT_ONLY"); in "WITH_RATIONALE" its
+        answer explains before it names the class. Default: the base's.
     task : str, optional
         One sentence about the series, for the question.
     num_epochs : float, optional

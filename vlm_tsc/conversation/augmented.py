@@ -24,20 +24,20 @@ class Augmented:
     strength : float
         Of the augmentation; 0 gives exactly what stands on disk.
     fits : callable, optional
-        Whether a question is within the token budget; a view whose augmented values are not falls back to the original.
+        Whether a view is within the token budget; one whose augmented values are not falls back to the original.
     """
 
     presentation: Presentation
     strength: float
     seed: int
-    fits: Callable[[str], bool] | None = None
+    fits: Callable[[Shown], bool] | None = None
 
     def show(self, case: np.ndarray, case_id: str, epoch: int) -> Shown:
         """The view of `case` `(n_channels, n_timepoints)` in `epoch`."""
         if self.strength > 0:
             changed = augment(case, self.strength, case_rng(self.seed, epoch, case_id))
             shown = self.presentation.show(changed)
-            if self.fits is None or self.fits(shown.question):
+            if self.fits is None or self.fits(shown):
                 return shown
         return self.presentation.show(case)
 
@@ -47,7 +47,11 @@ def augmented_within(
 ) -> Augmented:
     """Augmented views whose whole conversations have at most `context_length` tokens."""
     counter = TokenCounter(processor, presentation.builder, presentation.size)
-    return Augmented(presentation, strength, seed, lambda question: int(counter.count([question])[0]) <= context_length)
+
+    def fits(shown: Shown) -> bool:
+        return int(counter.count([shown.question], [shown.lead])[0]) <= context_length
+
+    return Augmented(presentation, strength, seed, fits)
 
 
 class ViewedCases(Sequence[Shown]):

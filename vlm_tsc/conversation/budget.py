@@ -10,6 +10,7 @@ import numpy as np
 
 from vlm_tsc.conversation.encoding import adds_start, answer_text, answer_tokens, prompt_text, token_ids
 from vlm_tsc.conversation.prompt import PromptBuilder
+from vlm_tsc.conversation.rationale import lead_of, with_lead
 from vlm_tsc.conversation.records import question_messages
 from vlm_tsc.errors import InputError
 from vlm_tsc.representation.downsampling import n_points
@@ -53,8 +54,10 @@ class TokenCounter:
     def __init__(self, processor: Any, builder: PromptBuilder, picture_size: tuple[int, int]):
         self._processor = processor
         probe = prompt_text(processor, question_messages("<image>\n" * builder.n_pictures + "?"))
-        lengths = {answer: len(answer_tokens(processor, probe, answer)) for answer in builder.answer_map.answers}
-        self._answer = answer_text(processor, max(lengths, key=lengths.__getitem__))
+        lead = lead_of("?") if builder.is_explained else ""
+        answers = builder.answer_map.answers
+        lengths = {answer: len(answer_tokens(processor, probe, with_lead(lead, answer))) for answer in answers}
+        self._answer = max(lengths, key=lengths.__getitem__)
         self._added = self._expansion(probe, builder.n_pictures, picture_size)
         self.image_tokens = self._added + builder.n_pictures  # each picture's own marker is one of its tokens
 
@@ -67,9 +70,16 @@ class TokenCounter:
         encoded = self._processor(text=[prompt], images=pictures, add_special_tokens=start)
         return len(encoded["input_ids"][0]) - len(token_ids(self._processor, [prompt])[0])
 
-    def count(self, questions: Sequence[str]) -> np.ndarray:
-        """Tokens of the whole conversation for each question: (n_questions,) int."""
-        texts = [prompt_text(self._processor, question_messages(question)) + self._answer for question in questions]
+    def count(self, questions: Sequence[str], leads: Sequence[str] | None = None) -> np.ndarray:
+        """Tokens of the whole conversation for each question: (n_questions,) int.
+
+        `leads` are what the answers say before the class; without them that is nothing.
+        """
+        texts = [
+            prompt_text(self._processor, question_messages(question))
+            + answer_text(self._processor, with_lead(lead, self._answer))
+            for question, lead in zip(questions, leads or [""] * len(questions), strict=True)
+        ]
         return np.array([len(ids) for ids in token_ids(self._processor, texts)], dtype=np.int64) + self._added
 
 
@@ -127,7 +137,7 @@ def _measure(
     shortest, longest, worst = np.iinfo(np.int64).max, 0, cases[0]
     for start in bar(range(0, len(cases), _BATCH), "measuring", unit=f"×{_BATCH}"):
         batch = cases[start : start + _BATCH]
-        counts = counter.count([builder.question(case) for case in batch])
+        counts = counter.count([builder.question(case) for case in batch], [builder.lead(case) for case in batch])
         shortest = min(shortest, int(counts.min()))
         if counts.max() > longest:
             longest, worst = int(counts.max()), batch[int(counts.argmax())]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vlm_tsc.conversation.rationale import with_lead
 from vlm_tsc.errors import InputError
 
 Messages = list[dict[str, Any]]
@@ -71,20 +72,31 @@ def token_ids(processor: Any, texts: Sequence[str]) -> list[list[int]]:
     return processor.tokenizer(list(texts), **options)["input_ids"]
 
 
-def answer_tokens(processor: Any, prompt: str, answer: str) -> list[int]:
+def scoring_text(processor: Any, prompt: str, lead: str) -> str:
+    """The text up to where the class is named: the prompt, and what the answer says before the class.
+
+    The space between that and the class is left to the class's own tokens.
+    """
+    return prompt + answer_turn(processor).before + lead if lead else prompt
+
+
+def answer_tokens(processor: Any, prompt: str, answer: str, lead: str = "") -> list[int]:
     """The token ids that an answer adds to a generation prompt: the tokens a model is trained and scored on.
 
     Parameters
     ----------
     prompt : str
         From `prompt_text`.
+    lead : str
+        What the answer says before the class; its tokens are not among the result.
 
     Raises
     ------
     InputError
         When the tokenizer joins prompt and answer across their border, so that no mask over tokens can part them.
     """
-    before, whole = token_ids(processor, [prompt, prompt + answer_text(processor, answer)])
+    start, answer = scoring_text(processor, prompt, lead), with_lead(lead, answer)
+    before, whole = token_ids(processor, [start, prompt + answer_text(processor, answer)])
     if whole[: len(before)] != before:
         raise InputError(
             "The tokenizer joins the end of the prompt and the answer into one token.",

@@ -24,6 +24,7 @@ from vlm_tsc.conversation.cards import DatasetCard
 from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.conversation.processor import picture_size
 from vlm_tsc.conversation.prompt import PromptBuilder
+from vlm_tsc.conversation.rationale import with_lead
 from vlm_tsc.conversation.records import Record, record, write_records
 from vlm_tsc.conversation.writers import WRITERS
 from vlm_tsc.files import write_bytes
@@ -191,11 +192,13 @@ def _in_processes(tasks: list[Task], workers: int) -> Iterator[list[Record]]:
 
 def _draw_cases(task: Task) -> list[Record]:
     _, folder, presentation, cases, ids, labels = task
-    answer_of = presentation.builder.answer_map.answer_of
-    return [
-        record(id, _write_pictures(folder, presentation, case, id), presentation.question(case), answer_of(label))
-        for case, id, label in zip(cases, ids, labels, strict=True)
-    ]
+    builder = presentation.builder
+    made = []
+    for case, id, label in zip(cases, ids, labels, strict=True):
+        names = _write_pictures(folder, presentation, case, id)
+        answer = with_lead(builder.lead(case), builder.answer_map.answer_of(label))
+        made.append(record(id, names, builder.question(case), answer))
+    return made
 
 
 def _write_pictures(folder: Path, presentation: Presentation, case: np.ndarray, id: str) -> list[str]:

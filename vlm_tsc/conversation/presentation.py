@@ -20,14 +20,18 @@ from vlm_tsc.representation.styles import Style, draw_as
 
 @dataclass(frozen=True)
 class Shown:
-    """One case as the model gets it: pictures `(height, width, 3)` uint8, and the human turn with its markers."""
+    """One case as the model gets it: pictures `(height, width, 3)` uint8, and the human turn with its markers.
+
+    `lead` is what the answer says before the class, whichever that is; empty but in WITH_RATIONALE.
+    """
 
     pictures: list[np.ndarray]
     question: str
+    lead: str = ""
 
     def blank(self) -> Shown:
         """The same with white pictures: paper without a line."""
-        return Shown([np.full_like(picture, 255) for picture in self.pictures], self.question)
+        return Shown([np.full_like(picture, 255) for picture in self.pictures], self.question, self.lead)
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,8 @@ class Presentation:
         return self.builder.question(case)
 
     def show(self, case: np.ndarray) -> Shown:
-        """Pictures and question together."""
-        return Shown(self.pictures(case), self.question(case))
+        """Pictures, question, and what the answer says before the class."""
+        return Shown(self.pictures(case), self.question(case), self.builder.lead(case))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` gives an equal object back."""

@@ -11,7 +11,9 @@ import numpy as np
 
 from vlm_tsc.conversation.answers import AnswerMap
 from vlm_tsc.conversation.cards import DatasetCard
+from vlm_tsc.conversation.rationale import lead_of
 from vlm_tsc.errors import InputError, nearest
+from vlm_tsc.representation.analysis import analysis_text
 from vlm_tsc.representation.downsampling import downsample
 from vlm_tsc.representation.statistics import statistics_text
 from vlm_tsc.representation.values import values_text
@@ -23,9 +25,13 @@ IMAGE_MARKER = "<image>"
 MODES = {
     "BASELINE": "baseline.j2",
     "WITH_STATS": "with_stats.j2",
+    "WITH_SIGNAL_ANALYSIS": "with_signal_analysis.j2",
+    "WITH_RATIONALE": "with_rationale.j2",
     "IMAGE_ONLY": "image_only.j2",
     "TEXT_ONLY": "text_only.j2",
 }
+
+_RATIONALE = "rationale.j2"  # of the answer, not of the question
 
 # What the prompt says about values of which some were dropped.
 _REDUCED = {
@@ -37,7 +43,7 @@ _REDUCED = {
 
 @dataclass(frozen=True)
 class PromptBuilder:
-    """Makes the human turn of a case. It is never given a label.
+    """Makes the human turn of a case, and what its answer says before the class. It is never given a label.
 
     Attributes
     ----------
@@ -45,14 +51,15 @@ class PromptBuilder:
         Classes and answers.
     card : DatasetCard
         Task, and class names where documented.
-    mode : {"BASELINE", "WITH_STATS", "IMAGE_ONLY", "TEXT_ONLY"}
-        Picture and values; these and statistics; picture alone; values alone.
+    mode : {"BASELINE", "WITH_STATS", "WITH_SIGNAL_ANALYSIS", "WITH_RATIONALE", "IMAGE_ONLY", "TEXT_ONLY"}
+        Picture and values; these and statistics; these and a signal analysis; picture and values, and an answer that
+        explains before it names the class; picture alone; values alone.
     n_pictures : int
         Pictures per case, at least 1; always 0 in TEXT_ONLY.
     round_to : int
         Decimals of values and statistics, 0 to 10.
     factor, method : int, str
-        Downsampling of the values, see `representation.downsample`. Statistics are of the whole series.
+        Downsampling of the values, see `representation.downsample`. Statistics and analysis are of the whole series.
     """
 
     answer_map: AnswerMap
@@ -83,6 +90,11 @@ class PromptBuilder:
         """Whether the question's length depends on the downsampling factor."""
         return self.mode != "IMAGE_ONLY"
 
+    @property
+    def is_explained(self) -> bool:
+        """Whether answers begin with a rationale."""
+        return self.mode == "WITH_RATIONALE"
+
     @functools.cached_property
     def classes(self) -> str:
         """ "A = walking, B = running" where labels are words or the card names them, else only "A or B" or "A to J"."""
@@ -108,7 +120,15 @@ class PromptBuilder:
             words["reduced"] = _REDUCED[self.method].format(self.factor) if self.factor > 1 else ""
         if self.mode == "WITH_STATS":
             words["statistics"] = statistics_text(case, self.round_to)
+        if self.mode == "WITH_SIGNAL_ANALYSIS":
+            words["analysis"] = analysis_text(case)
         return _template(MODES[self.mode]).render(words)
+
+    def lead(self, case: np.ndarray) -> str:
+        """What the answer to a case says before the class: measured facts in WITH_RATIONALE, else nothing."""
+        if not self.is_explained:
+            return ""
+        return lead_of(_template(_RATIONALE).render(n_channels=len(case), analysis=analysis_text(case)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` gives an equal builder back."""

@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 
 from vlm_tsc.conversation.prompt import IMAGE_MARKER
+from vlm_tsc.conversation.rationale import split_answer
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_text
 
@@ -70,7 +71,11 @@ def write_records(path: Path | str, records: Sequence[Record]) -> Path:
 
 
 def read_records(
-    path: Path | str, *, answers: Sequence[str] | None = None, images_in: Path | str | None = None
+    path: Path | str,
+    *,
+    answers: Sequence[str] | None = None,
+    explained: bool = False,
+    images_in: Path | str | None = None,
 ) -> list[Record]:
     """Read and check a JSON list of records.
 
@@ -78,6 +83,8 @@ def read_records(
     ----------
     answers : sequence of str, optional
         The only answers allowed.
+    explained : bool
+        Whether each of them stands behind a rationale, see `conversation.rationale`.
     images_in : path, optional
         Run folder in which every picture must exist and be a whole PNG; without it pictures are not opened.
 
@@ -90,7 +97,7 @@ def read_records(
     numbered = _parse(path)
     problems, first_line = [], {}
     for line, item in numbered:
-        found = record_problems(item, answers=answers, images_in=images_in)
+        found = record_problems(item, answers=answers, explained=explained, images_in=images_in)
         if not found:
             first = first_line.setdefault(item["id"], line)
             found = [f"the id is that of line {first} already"] if first != line else []
@@ -104,7 +111,11 @@ def read_records(
 
 
 def record_problems(
-    item: Any, *, answers: Sequence[str] | None = None, images_in: Path | str | None = None
+    item: Any,
+    *,
+    answers: Sequence[str] | None = None,
+    explained: bool = False,
+    images_in: Path | str | None = None,
 ) -> list[str]:
     """What is wrong with one record; nothing for a good one."""
     if not isinstance(item, dict):
@@ -119,14 +130,16 @@ def record_problems(
     turns = item.get("conversations")
     if not isinstance(turns, list) or not turns or not all(_is_turn(turn) for turn in turns):
         return [*problems, "conversations is not a list of turns with from and value"]
-    return problems + _turn_problems(turns, len(images), answers)
+    return problems + _turn_problems(turns, len(images), answers, explained)
 
 
 def _is_turn(turn: Any) -> bool:
     return isinstance(turn, dict) and all(isinstance(turn.get(key), str) for key in ("from", "value"))
 
 
-def _turn_problems(turns: list[dict[str, str]], n_images: int, answers: Sequence[str] | None) -> list[str]:
+def _turn_problems(
+    turns: list[dict[str, str]], n_images: int, answers: Sequence[str] | None, explained: bool
+) -> list[str]:
     problems = []
     if [turn["from"] for turn in turns] != ["human", "gpt"] * (len(turns) // 2 or 1):
         problems.append("turns must be human, gpt, human, gpt, …")
@@ -138,8 +151,11 @@ def _turn_problems(turns: list[dict[str, str]], n_images: int, answers: Sequence
     for turn in turns[1::2]:
         if not turn["value"].strip():
             problems.append("the answer is empty")
-        elif answers is not None and turn["value"] not in answers:
-            problems.append(f"the answer {turn['value']!r} is none of {', '.join(answers)}")
+        elif answers is not None:
+            lead, answer = split_answer(turn["value"]) if explained else ("", turn["value"])
+            if answer not in answers or bool(lead) != explained:
+                behind = ", each behind a rationale" if explained else ""
+                problems.append(f"the answer {turn['value']!r} is none of {', '.join(answers)}{behind}")
     return problems
 
 

@@ -13,13 +13,17 @@ import torch
 from vlm_tsc.answer.ask import ask, ask_views
 from vlm_tsc.conversation.answers import AnswerMap
 from vlm_tsc.conversation.presentation import Shown
+from vlm_tsc.conversation.rationale import named_label, split_answer
 from vlm_tsc.conversation.records import Record, images_of
 from vlm_tsc.evaluate.predictions import Prediction, predictions_of
 from vlm_tsc.representation.png import read_png
 
 
 class RecordedCases(Sequence[Shown]):
-    """Records on disk as shown cases; pictures are read when a case is asked for."""
+    """Records on disk as shown cases; pictures are read when a case is asked for.
+
+    Of an answer only what stands before the class is shown: the rationale, which does not depend on the class.
+    """
 
     def __init__(self, records: Sequence[Record], folder: Path, blank: bool = False):
         self.records, self.folder, self.is_blank = records, folder, blank
@@ -29,7 +33,7 @@ class RecordedCases(Sequence[Shown]):
 
     def __getitem__(self, index: Any) -> Any:
         record = self.records[index]
-        shown = Shown([read_png(self.folder / name) for name in images_of(record)], record["conversations"][0]["value"])
+        shown = Shown([read_png(self.folder / name) for name in images_of(record)], *_texts(record))
         return shown.blank() if self.is_blank else shown
 
 
@@ -59,7 +63,8 @@ def evaluate_records(
     Parameters
     ----------
     records, folder
-        Conversations, and where their pictures' paths begin.
+        Conversations, and where their pictures' paths begin. Where their answers have a rationale, a written answer
+        must have one too.
     more_views : sequence of sequences of Shown
         Other views of the same cases, over which scores are averaged and written answers counted.
     """
@@ -72,19 +77,19 @@ def evaluate_records(
     seconds = time.monotonic() - started
     ids = [record["id"] for record in records]
     truth = [_label_of(record, answer_map) for record in records]
-    names = answer_map.class_names
+    names, explained = answer_map.class_names, bool(_texts(records[0])[1])
     generated = asked.generated or [None] * len(ids)
     predictions = [
-        replace(prediction, generated=text, parsed=answer_map.label_of(text or ""))
+        replace(prediction, generated=text, parsed=named_label(answer_map, text or "", explained))
         for prediction, text in zip(predictions_of(ids, truth, asked.probabilities, names), generated, strict=True)
     ]
     blank = None
     if images_of(records[0]):
-        first = {record["conversations"][0]["value"]: record for record in records}  # without values, all are alike
+        first = {_texts(record): record for record in records}  # without values, all are alike
         cases = RecordedCases(list(first.values()), folder, blank=True)
         asked = ask(model, processor, cases, answer_map.answers, progress=_label(progress, "blank"), **options)
-        row = {question: i for i, question in enumerate(first)}
-        rows = [row[record["conversations"][0]["value"]] for record in records]
+        row = {texts: i for i, texts in enumerate(first)}
+        rows = [row[_texts(record)] for record in records]
         blank = predictions_of(ids, truth, asked.probabilities[rows], names)
     return Evaluated(predictions, blank, seconds)
 
@@ -93,7 +98,13 @@ def _label(progress: bool, text: str) -> str | None:
     return text if progress else None
 
 
+def _texts(record: Record) -> tuple[str, str]:
+    """Question, and what the answer says before the class."""
+    question, answer = (turn["value"] for turn in record["conversations"][:2])
+    return question, split_answer(answer)[0]
+
+
 def _label_of(record: Record, answer_map: AnswerMap) -> str:
-    label = answer_map.label_of(record["conversations"][1]["value"])
+    label = answer_map.label_of(split_answer(record["conversations"][1]["value"])[1])
     assert label is not None  # read_records has checked the answers
     return label

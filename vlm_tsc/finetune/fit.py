@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.trainer_utils import set_seed
 
 from vlm_tsc.answer.ask import ask
-from vlm_tsc.answer.batch import answer_trie, encode_examples
+from vlm_tsc.answer.batch import answer_trie, class_weights, encode_examples, supervised_tokens
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.bases import Part
 from vlm_tsc.conversation.augmented import Augmented
@@ -83,8 +83,9 @@ def fit_adapter(
     projector = projector_names(model, patterns) if "projector" in parts else []
     model = make_trainable(model, patterns, parts, method, lora)
     answers = presentation.builder.answer_map
-    trie = answer_trie(processor, presentation.question(train.X[0]), answers.answers)
-    tokens = dict(zip(answers.answers, trie.answers, strict=True))
+    lead = presentation.builder.lead(train.X[0])
+    trie = answer_trie(processor, presentation.question(train.X[0]), answers.answers, lead)
+    of_class = dict(zip(answers.answers, trie.answers, strict=True))
     draws = TrainingDraws(
         list(train.X),
         train.ids,
@@ -123,8 +124,14 @@ def fit_adapter(
         disable_tqdm=True,  # our own lines are shorter
     )
 
+    def tokens(one: Draw) -> list[int]:
+        return supervised_tokens(processor, one.shown, one.answer, of_class[one.answer])
+
     def collate(examples: list[Draw]) -> dict[str, Any]:
-        return encode_examples(processor, [one.shown for one in examples], [tokens[one.answer] for one in examples])
+        made = encode_examples(processor, [one.shown for one in examples], [tokens(one) for one in examples])
+        if lead:
+            made["weights"] = class_weights(made["labels"], [len(of_class[one.answer]) for one in examples])
+        return made
 
     def validate() -> dict[str, float]:
         assert validation is not None
@@ -174,10 +181,14 @@ def fit_adapter(
 
 
 def _preflight(
-    model: Any, processor: Any, draws: TrainingDraws, tokens: Mapping[str, Sequence[int]], precision: torch.dtype
+    model: Any,
+    processor: Any,
+    draws: TrainingDraws,
+    tokens: Callable[[Draw], Sequence[int]],
+    precision: torch.dtype,
 ) -> None:
     examples = [draws[i] for i in range(min(_PREFLIGHT_CASES, len(draws)))]
-    check_supervision(processor, examples, [tokens[example.answer] for example in examples])
+    check_supervision(processor, examples, [tokens(example) for example in examples])
     model.eval()
     check_sees_picture(model, processor, examples, precision)
     model.train()

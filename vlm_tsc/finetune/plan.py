@@ -75,8 +75,10 @@ def choose_micro_batch(
 def _longest(processor: Any, presentation: Presentation, splits: Splits) -> tuple[int, int]:
     """Tokens of the longest training conversation, and of its pictures; of the many-lettered ones only."""
     counter = TokenCounter(processor, presentation.builder, presentation.size)
-    questions = sorted(map(presentation.question, splits.train.X), key=len)[-_LONGEST:]
-    return int(counter.count(questions).max()), counter.image_tokens
+    builder = presentation.builder
+    texts = [(builder.question(case), builder.lead(case)) for case in splits.train.X]
+    questions, leads = zip(*sorted(texts, key=lambda pair: sum(map(len, pair)))[-_LONGEST:], strict=True)
+    return int(counter.count(questions, leads).max()), counter.image_tokens
 
 
 def zero_stage(deepspeed: Path | None) -> int:

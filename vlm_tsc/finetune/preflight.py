@@ -13,6 +13,7 @@ import torch
 
 from vlm_tsc.answer.batch import IGNORED, encode_examples, encode_prompts
 from vlm_tsc.conversation.encoding import end_token_id
+from vlm_tsc.conversation.rationale import with_lead
 from vlm_tsc.errors import InputError
 from vlm_tsc.finetune.draws import Draw
 
@@ -24,14 +25,15 @@ def check_supervision(processor: Any, draws: Sequence[Draw], tokens: Sequence[Se
     for draw, labels, ids in zip(draws, batch["labels"], batch["input_ids"], strict=True):
         supervised = labels[labels != IGNORED]
         text = tokenizer.decode(supervised, skip_special_tokens=True).strip()
+        answer = with_lead(draw.shown.lead, draw.answer)
         ends = int(supervised[-1]) == end_token_id(processor)
         in_place = torch.equal(ids[-len(supervised) :], supervised)
-        if text != draw.answer or not ends or not in_place:
+        if text != answer or not ends or not in_place:
             raise InputError(
                 "The loss would not be on the answer.",
                 where="preflight (chat template of the base)",
                 got=f"supervised tokens {tokenizer.decode(supervised)!r}",
-                allowed=f"{draw.answer!r} and the end token",
+                allowed=f"{answer!r} and the end token",
             )
 
 

@@ -53,15 +53,24 @@ class AnswerTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Mean cross-entropy per answer token. Logits are computed for the answers' columns alone: the vocabulary is
-        the widest layer, and a prompt has a hundred times more tokens than its answer."""
-        labels = inputs.pop("labels")
+        """Mean cross-entropy per answer token, or weighted by `weights` of the labels' shape and meant over the cases.
+
+        Logits are computed for the answers' columns alone: the vocabulary is the widest layer, and a prompt has a
+        hundred times more tokens than its answer.
+        """
+        labels, weights = inputs.pop("labels"), inputs.pop("weights", None)
         width = labels.shape[1]
         outputs = model(**inputs, logits_to_keep=width + 1, use_cache=False)
         logits = outputs.logits[:, :-1].float()  # column i predicts token i + 1
         loss = F.cross_entropy(
-            logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, label_smoothing=self.answer_smoothing
+            logits.flatten(0, 1),
+            labels.flatten(),
+            ignore_index=IGNORED,
+            label_smoothing=self.answer_smoothing,
+            reduction="mean" if weights is None else "none",
         )
+        if weights is not None:
+            loss = (loss * weights.flatten()).sum() / len(weights)
         return (loss, outputs) if return_outputs else loss
 
     def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:

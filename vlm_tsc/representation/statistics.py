@@ -6,7 +6,8 @@ import numpy as np
 
 from vlm_tsc.representation.values import number_text, with_channel_names
 
-_LEVEL = 0.1  # a fitted line that climbs less than this many standard deviations over the whole series is "level"
+LEVEL = 0.1  # a fitted line that climbs less than this many standard deviations over the whole series is "level"
+CONSTANT = 1e-12  # values in -1..1 that span no more are equal up to rounding errors
 
 
 def statistics_text(case: np.ndarray, round_to: int) -> str:
@@ -45,10 +46,15 @@ def _channel_text(channel: np.ndarray, round_to: int) -> str:
 
 def _trend(scaled: np.ndarray) -> str:
     """The sign of the least-squares line of values in -1..1, if it climbs by more than 0.1 deviations."""
-    if scaled.size < 2 or np.ptp(scaled) <= 1e-12:  # constant up to rounding errors
+    climbed = climb(scaled)
+    if abs(climbed) < LEVEL:
         return "level"
+    return "rising" if climbed > 0 else "falling"
+
+
+def climb(scaled: np.ndarray) -> float:
+    """How far the least-squares line of values in -1..1 climbs over the whole series, in standard deviations."""
+    if scaled.size < 2 or np.ptp(scaled) <= CONSTANT:
+        return 0.0
     time = np.linspace(-0.5, 0.5, scaled.size)
-    climb = (time @ (scaled - scaled.mean())) / (time @ time)
-    if abs(climb) < _LEVEL * scaled.std():
-        return "level"
-    return "rising" if climb > 0 else "falling"
+    return float((time @ (scaled - scaled.mean())) / (time @ time) / scaled.std())

@@ -8,11 +8,22 @@ from typing import Literal, get_args
 import numpy as np
 
 from vlm_tsc.representation.differences import draw_differences
+from vlm_tsc.representation.gasf import draw_gasf
 from vlm_tsc.representation.line import ChannelLayout, draw
+from vlm_tsc.representation.recurrence import draw_recurrence
+from vlm_tsc.representation.spectrogram import draw_spectrogram
+from vlm_tsc.representation.stack import draw_stack
 
-Style = Literal["line", "differences"]
+Style = Literal["line", "differences", "stack", "gasf", "recurrence", "spectrogram"]
 STYLES: tuple[Style, ...] = get_args(Style)
-_DRAW: dict[Style, Callable[..., np.ndarray]] = {"line": draw, "differences": draw_differences}
+_DRAW: dict[Style, Callable[..., np.ndarray]] = {
+    "line": draw,
+    "differences": draw_differences,
+    "stack": draw_stack,
+    "gasf": draw_gasf,
+    "recurrence": draw_recurrence,
+    "spectrogram": draw_spectrogram,
+}
 
 
 def draw_as(
@@ -22,5 +33,5 @@ def draw_as(
     limits: np.ndarray | None = None,
     channels: ChannelLayout = "auto",
 ) -> np.ndarray:
-    """Picture `(height, width, 3)` uint8 of a `(n_channels, n_timepoints)` case; see `draw` and `draw_differences`."""
+    """Picture `(height, width, 3)` uint8 of a `(n_channels, n_timepoints)` case; see the function of each style."""
     return _DRAW[style](case, size, limits, channels)

@@ -22,8 +22,8 @@ from vlm_tsc.use.serve import listening
 PROG = "-m vlm_tsc.use.explore"
 DESCRIPTION = (
     "A local page to look at runs case by case: filter, page through pictures, open a case with its prompt, tokens, "
-    "probabilities, answer and what mattered; ask about it otherwise; classify new series; compare two runs. It reads "
-    "nothing outside the folder of runs, and writes nothing."
+    "probabilities, answer and what mattered; ask about it otherwise; classify new series; compare two runs. It shows "
+    "nothing from outside the folder of runs, and writes nothing."
 )
 GRACE_SECONDS = 2  # for requests in progress after Ctrl-C
 

@@ -88,10 +88,10 @@ def merge(
 
 @torch.no_grad()
 def next_token_logits(model: Any, processor: Any, cases: Sequence[Shown]) -> torch.Tensor:
-    """Logits of the first token of each answer: (n_cases, vocabulary) float32; case by case, so without padding."""
+    """Logits of the token that names the class: (n_cases, vocabulary) float32; case by case, so without padding."""
     rows = []
     for case in cases:
-        inputs = {name: value.to(model.device) for name, value in encode_prompts(processor, [case]).items()}
+        inputs = {name: value.to(model.device) for name, value in encode_prompts(processor, [case], leads=True).items()}
         rows.append(model(**inputs, logits_to_keep=1).logits[0, -1].float().cpu())
     return torch.stack(rows)
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from vlm_tsc.bases import BaseConfig
 from vlm_tsc.conversation.presentation import Presentation
+from vlm_tsc.conversation.rationale import CLOSING
 
 _LICENCES = {"Apache-2.0": "apache-2.0", "Llama 2 Community License": "llama2"}  # as the hub writes them
+_RATIONALE = 256  # tokens to leave for an answer that explains
 _FIGURES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -97,16 +99,18 @@ def _figures(metrics: dict[str, Any]) -> str:
 def _prompting(base: BaseConfig, presentation: Presentation, question: str, merged: bool) -> str:
     answers = presentation.builder.answer_map
     meaning = _table(("answer", "class"), dict(zip(answers.answers, answers.class_names, strict=True)))
-    n = presentation.builder.n_pictures
+    n, explained = presentation.builder.n_pictures, presentation.builder.is_explained
     width, height = presentation.size
     text = question.replace("<image>\n", "")
     pictures = f"{n} picture{'s' * (n > 1)} of {width} × {height} pixels"
     shown = f"each case as {pictures} and a question" if n else "a question"
-    asking = _ASKING.format(images='{"type": "image"}, ' * n, tokens=4)
+    asking = _ASKING.format(images='{"type": "image"}, ' * n, tokens=_RATIONALE if explained else 4)
     code = _LOADING[merged].replace("BASE", repr(_source(base))) + asking
+    answer = f"what it sees in the series, then on a line of its own `{CLOSING}` and " if explained else ""
     how = "pictures and question as `vlm_tsc.conversation.presentation` makes them (`presentation.json` says how)"
     return (
-        f"## Asking\n\nThe model was shown {shown}, and answers with one of these, and its end token:\n\n{meaning}\n\n"
+        f"## Asking\n\nThe model was shown {shown}, and answers with {answer}one of these, and its end token:\n\n"
+        f"{meaning}\n\n"
         f"A question of the test split:\n\n```\n{text}\n```\n\n```python\n{code}```\n\nIt was trained on {how}."
     )
 
