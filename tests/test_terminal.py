@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 import warnings
 from pathlib import Path
 
@@ -49,6 +52,7 @@ terminal.speaks(main)(sys.argv[1:])
 def on_a_terminal(*words: str) -> str:
     """What a terminal of 80 columns receives."""
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80"}
     with subprocess.Popen([sys.executable, "-c", STEPS, *words], stdout=theirs, stderr=theirs, env=environment):
         os.close(theirs)

@@ -109,11 +109,17 @@ def live(names: Sequence[str], run: RunFolder) -> Iterator[OnLog | None]:
         yield telling.tell
         telling.end()
     except BaseException:
-        for tracker in trackers.values():
-            tracker.close("failed")
+        _close(trackers, "failed")
         raise
-    for tracker in trackers.values():
-        tracker.close("training")
+    _close(trackers, "training")
+
+
+def _close(trackers: Mapping[str, Tracker], outcome: str) -> None:
+    for name, tracker in trackers.items():
+        try:
+            tracker.close(outcome)
+        except Exception as error:  # must not cost a trained adapter
+            log.warning("%s could not be closed: %s", name, _short(error))
 
 
 def log_finished(names: Sequence[str], run: RunFolder) -> list[str]:
