@@ -211,7 +211,8 @@ def _git(*arguments: str) -> str:
     """What git says, "" when it cannot. GIT_DIR and its like are dropped: inside a hook they name another project."""
     plain = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
-        command = ["git", "-C", str(PACKAGE.parent), *arguments]
+        # no optional locks: a status that is killed while it refreshes the index would leave its lock behind
+        command = ["git", "--no-optional-locks", "-C", str(PACKAGE.parent), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, env=plain, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""

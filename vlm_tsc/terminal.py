@@ -16,7 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from tqdm import tqdm
 
@@ -65,7 +65,7 @@ def speaks(main: Callable[[list[str]], int | None]) -> Callable[..., int]:
                     stack.enter_context(_stdout_to_stderr())
                 if voice.quiet:
                     stack.enter_context(_no_warnings())
-                    stack.enter_context(contextlib.redirect_stderr(_NoTerminal(sys.stderr)))
+                    stack.enter_context(contextlib.redirect_stderr(cast(Any, _NoTerminal(sys.stderr))))
                 code = exits_cleanly(functools.partial(_noting, main, voice))(words)
         finally:
             _voice = before

@@ -86,7 +86,7 @@ class WandbTracker:
         self.run.finish(exit_code=int(outcome == "failed"))
 
 
-_CALM = {"silent": True, "console": "off"}  # we say ourselves where the run is
+_CALM: dict[str, Any] = {"silent": True, "console": "off"}  # we say ourselves where the run is
 
 
 @contextmanager
