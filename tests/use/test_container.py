@@ -99,9 +99,17 @@ def broken_archive(ml):
     (folder / "model.tar.gz").write_bytes(b"no archive")
 
 
+def archive_that_leaves_its_folder(ml):
+    folder = ml / "input" / "data" / "model"
+    folder.mkdir()
+    with tarfile.open(folder / "model.tar.gz", "w:gz") as file:
+        file.add(ml / "input" / "data" / "training" / "train.csv", "../outside.csv")
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
+        (archive_that_leaves_its_folder, "would lie outside"),
         (no_table, "there is no training table"),
         (several_tables, "train.csv, valid.csv"),
         (broken_archive, "the earlier model cannot be unpacked"),
