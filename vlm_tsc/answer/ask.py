@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vlm_tsc.answer.batch import answer_trie, encode_prompts
+from vlm_tsc.answer.batch import answer_trie, encode_prompts, on_device
 from vlm_tsc.answer.read import read_answers
 from vlm_tsc.conversation.encoding import end_token_id, token_ids
 from vlm_tsc.conversation.presentation import Shown
@@ -58,7 +58,8 @@ def ask(
     Parameters
     ----------
     cases : sequence of Shown
-        May build its items on demand. Cases of similar length share a batch, which keeps padding small.
+        May build its items on demand; then `texts(i)`, if it has that, gives item i without its pictures. Cases of
+        similar length share a batch, which keeps padding small.
     answers : sequence of str
         Answer text per class.
     precision : torch.dtype
@@ -69,7 +70,7 @@ def ask(
     was_training = model.training
     model.eval()
     tokenizer = processor.tokenizer
-    texts = [(one.question, one.lead) for one in cases]
+    texts = [(one.question, one.lead) for one in map(getattr(cases, "texts", cases.__getitem__), range(len(cases)))]
     trie = answer_trie(processor, texts[0][0], answers, texts[0][1])
     end = end_token_id(processor)
     new_tokens = trie.longest + _SPARE_TOKENS + _lead_tokens(processor, [lead for _, lead in texts]) if generate else 0
@@ -84,11 +85,11 @@ def ask(
         shown = [cases[i] for i in chosen]
         explained = generate and any(one.lead for one in shown)
         with autocast:
-            inputs = _on(model.device, encode_prompts(processor, shown, leads=True))
+            inputs = on_device(model.device, encode_prompts(processor, shown, leads=True))
             out = read_answers(model, inputs, trie, end_token=end, max_new_tokens=0 if explained else new_tokens)
             written = out.generated
             if explained:
-                inputs = _on(model.device, encode_prompts(processor, shown))
+                inputs = on_device(model.device, encode_prompts(processor, shown))
                 written = read_answers(model, inputs, trie, end_token=end, max_new_tokens=new_tokens).generated
         probabilities[chosen] = out.probabilities.double().cpu().numpy()
         log_likelihoods[chosen] = out.log_likelihoods.double().cpu().numpy()
@@ -96,10 +97,6 @@ def ask(
             generated[i] = tokenizer.decode(ids, skip_special_tokens=True)
     model.train(was_training)
     return Asked(probabilities, generated if generate else None, log_likelihoods)
-
-
-def _on(device: torch.device, inputs: dict[str, Any]) -> dict[str, Any]:
-    return {name: tensor.to(device) for name, tensor in inputs.items()}
 
 
 def _lead_tokens(processor: Any, leads: Sequence[str]) -> int:

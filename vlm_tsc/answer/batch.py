@@ -31,6 +31,11 @@ def encode_prompts(processor: Any, shown: Sequence[Shown], *, leads: bool = Fals
     return dict(processor(text=texts, images=images, padding=True, return_tensors="pt", add_special_tokens=starts))
 
 
+def on_device(device: torch.device, inputs: dict[str, Any]) -> dict[str, Any]:
+    """The tensors of a batch on the model's device."""
+    return {name: tensor.to(device) for name, tensor in inputs.items()}
+
+
 def encode_examples(processor: Any, shown: Sequence[Shown], answers: Sequence[Sequence[int]]) -> dict[str, Any]:
     """Encode prompts with their answers' tokens behind; `labels` holds the answers only, aligned on the right.
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from vlm_tsc.answer.batch import encode_prompts
+from vlm_tsc.answer.batch import encode_prompts, on_device
 from vlm_tsc.conversation.presentation import Shown
 
 
@@ -22,7 +22,7 @@ def features(
     found = []
     for start in range(0, len(cases), batch_size):
         shown = cases[start : start + batch_size]
-        inputs = {key: value.to(model.device) for key, value in encode_prompts(processor, shown).items()}
+        inputs = on_device(model.device, encode_prompts(processor, shown))
         states = model.model(**inputs, use_cache=False, output_hidden_states=True).hidden_states
         if part == "decoder":
             made = states[-1][:, -1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,12 +34,17 @@ class Augmented:
 
     def show(self, case: np.ndarray, case_id: str, epoch: int) -> Shown:
         """The view of `case` `(n_channels, n_timepoints)` in `epoch`."""
+        shown = self.texts(case, case_id, epoch)
+        return replace(shown[0], pictures=self.presentation.pictures(shown[1]))
+
+    def texts(self, case: np.ndarray, case_id: str, epoch: int) -> tuple[Shown, np.ndarray]:
+        """The view without its pictures, and the series that they are drawn from."""
         if self.strength > 0:
             changed = augment(case, self.strength, case_rng(self.seed, epoch, case_id))
-            shown = self.presentation.show(changed)
+            shown = self.presentation.texts(changed)
             if self.fits is None or self.fits(shown):
-                return shown
-        return self.presentation.show(case)
+                return shown, changed
+        return self.presentation.texts(case), case
 
 
 def augmented_within(
@@ -65,6 +70,10 @@ class ViewedCases(Sequence[Shown]):
 
     def __getitem__(self, index: int) -> Shown:  # type: ignore[override]  # slices are not needed
         return self.augmented.show(self.cases[index], self.ids[index], self.epoch)
+
+    def texts(self, index: int) -> Shown:
+        """A case without its pictures, which are not drawn."""
+        return self.augmented.texts(self.cases[index], self.ids[index], self.epoch)[0]
 
 
 def more_views(

@@ -76,7 +76,11 @@ class Presentation:
 
     def show(self, case: np.ndarray) -> Shown:
         """Pictures, question, and what the answer says before the class."""
-        return Shown(self.pictures(case), self.question(case), self.builder.lead(case))
+        return dataclasses.replace(self.texts(case), pictures=self.pictures(case))
+
+    def texts(self, case: np.ndarray) -> Shown:
+        """The same without its pictures, which take most of the time."""
+        return Shown([], self.question(case), self.builder.lead(case))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` gives an equal object back."""

@@ -36,6 +36,10 @@ class RecordedCases(Sequence[Shown]):
         shown = Shown([read_png(self.folder / name) for name in images_of(record)], *_texts(record))
         return shown.blank() if self.is_blank else shown
 
+    def texts(self, index: int) -> Shown:
+        """A case without its pictures, which are not read."""
+        return Shown([], *_texts(self.records[index]))
+
 
 @dataclass(frozen=True)
 class Evaluated:

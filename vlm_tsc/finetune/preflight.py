@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from vlm_tsc.answer.batch import IGNORED, encode_examples, encode_prompts
+from vlm_tsc.answer.batch import IGNORED, encode_examples, encode_prompts, on_device
 from vlm_tsc.conversation.encoding import end_token_id
 from vlm_tsc.conversation.rationale import with_lead
 from vlm_tsc.errors import InputError
@@ -49,7 +49,7 @@ def check_sees_picture(
         return 0.0
     logits = []
     for shown in ([draw.shown for draw in draws], [draw.shown.blank() for draw in draws]):
-        inputs = {k: v.to(model.device) for k, v in encode_prompts(processor, shown).items()}
+        inputs = on_device(model.device, encode_prompts(processor, shown))
         with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
             logits.append(model(**inputs, logits_to_keep=1).logits[:, -1].float())
     change = float((logits[0] - logits[1]).abs().max())

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vlm_tsc.answer.batch import encode_prompts
+from vlm_tsc.answer.batch import encode_prompts, on_device
 from vlm_tsc.conversation.answers import AnswerMap
 from vlm_tsc.conversation.presentation import Presentation, Shown
 from vlm_tsc.conversation.prompt import PromptBuilder
@@ -105,7 +105,7 @@ def run_episode_stage(
     def loss_of(model: Any, made: tuple[Any, ...]) -> tuple[torch.Tensor, dict[str, float]]:
         device = model.llava.device
         inputs, episodes, classes, asked = made
-        embeddings = model({key: value.to(device) for key, value in inputs.items()})
+        embeddings = model(on_device(device, inputs))
         scale = model.log_scale.exp().clamp(max=50.0)
         loss, figures = contrastive_loss(embeddings, episodes.to(device), classes.to(device), scale)
         language, right = question_loss(model.llava, asked)

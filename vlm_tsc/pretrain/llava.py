@@ -10,7 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
-from vlm_tsc.answer.batch import IGNORED, encode_examples
+from vlm_tsc.answer.batch import IGNORED, encode_examples, on_device
 from vlm_tsc.answer.model import device, use_attention_for_training
 from vlm_tsc.conversation.encoding import answer_tokens, prompt_text
 from vlm_tsc.conversation.records import question_messages
@@ -187,7 +187,7 @@ def _language_loss(processor: Any) -> Any:
     def loss_of(model: nn.Module, parts: list[dict[str, Any]]) -> tuple[torch.Tensor, dict[str, float]]:
         losses, right = [], []
         for inputs in parts:
-            inputs = {key: value.to(model.device) for key, value in inputs.items()}  # type: ignore[union-attr]
+            inputs = on_device(model.device, inputs)  # type: ignore[arg-type]
             labels = inputs.pop("labels")
             logits = model(**inputs, logits_to_keep=labels.shape[1] + 1, use_cache=False).logits[:, :-1].float()
             wanted = labels != IGNORED

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 
-from vlm_tsc.answer.batch import encode_prompts
+from vlm_tsc.answer.batch import encode_prompts, on_device
 from vlm_tsc.answer.model import device, load_model
 from vlm_tsc.answer.quantised import dequantise_into
 from vlm_tsc.conversation.presentation import Shown
@@ -91,7 +91,7 @@ def next_token_logits(model: Any, processor: Any, cases: Sequence[Shown]) -> tor
     """Logits of the token that names the class: (n_cases, vocabulary) float32; case by case, so without padding."""
     rows = []
     for case in cases:
-        inputs = {name: value.to(model.device) for name, value in encode_prompts(processor, [case], leads=True).items()}
+        inputs = on_device(model.device, encode_prompts(processor, [case], leads=True))
         rows.append(model(**inputs, logits_to_keep=1).logits[0, -1].float().cpu())
     return torch.stack(rows)
 
