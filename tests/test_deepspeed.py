@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from safetensors.numpy import load_file
 
@@ -21,6 +26,22 @@ from vlm_tsc.run import RunFolder
 ROOT = Path(train.__file__).parent
 OPTIONS = ["--num-epochs", "10", "--baselines", "none", "--precision", "fp32", "--lora-dropout", "0"]
 OPTIONS += ["--augment", "1", "--run-name", "r"]
+
+
+ENVIRONMENT = os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"}
+
+
+def beside_python(name: str) -> str:
+    """The command `name` of this environment."""
+    found = shutil.which(name, path=str(Path(sys.executable).parent))
+    assert found, f"the {name} command is not beside python"
+    return found
+
+
+def deepspeed_command(ranks: int, stage: str) -> list[str]:
+    """`train.py` under DeepSpeed's launcher; options follow."""
+    launcher = [beside_python("deepspeed"), "--num_accelerators", str(ranks), str(ROOT / "train.py")]
+    return [*launcher, "--deepspeed", str(ROOT / "configs" / "deepspeed" / f"{stage}.json")]
 
 
 @pytest.mark.long
@@ -35,16 +56,9 @@ def test_two_ranks_equal_one_process_of_twice_the_batch(tiny_base, tmp_path, sta
         for name, folder in sides.items()
     }
     assert train.main([*given["one"], "--batch-size", "8"]) == 0
-    launcher = shutil.which("deepspeed", path=str(Path(sys.executable).parent))
-    assert launcher, "the deepspeed command is not beside python"
     launched = subprocess.run(
-        [launcher, "--num_accelerators", "2", str(ROOT / "train.py"), *given["two"], "--batch-size", "4",
-         "--deepspeed", str(ROOT / "configs" / "deepspeed" / f"{stage}.json")],
-        env=os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=500,
+        [*deepspeed_command(2, stage), *given["two"], "--batch-size", "4"],
+        env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, timeout=500,
     )  # fmt: skip
     assert launched.returncode == 0, launched.stderr[-3000:]
     assert launched.stdout.count("written to") == 1, "one rank speaks"
@@ -71,6 +85,106 @@ def test_without_a_launcher_deepspeed_has_one_rank(tiny_base, tmp_path):
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr[-3000:]
     assert (only_run(tmp_path).adapter / "adapter_model.safetensors").exists()
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="DeepSpeed has no wheel here")
+@pytest.mark.parametrize("stage", ["zero2", "zero3"])
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_another_number_of_ranks_goes_on(tiny_base, tmp_path, stage, before, after):
+    sides = {"whole": tmp_path / "whole", "parts": tmp_path / "parts"}
+    given = {}
+    for name, folder in sides.items():
+        folder.mkdir()
+        given[name] = [*write_sets(folder, make_set(24, 0), make_set(10, 1)), "--base", str(tiny_base), *OPTIONS]
+    assert train.main([*given["whole"], "--batch-size", "8"]) == 0
+    options = [*given["parts"], "--batch-size", str(8 // before), "--checkpoint-steps", "10"]
+    run = sides["parts"] / "runs" / "mine" / "r"
+    kill_at(run / "checkpoints" / "checkpoint-10" / "trainer_state.json", [*deepspeed_command(before, stage), *options])
+    assert not run.joinpath("adapter").exists(), "it was killed too late to show anything"
+    launched = subprocess.run(
+        [*deepspeed_command(after, stage), *options],
+        env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, timeout=500,
+    )  # fmt: skip
+    assert launched.returncode == 0, launched.stderr[-3000:]
+    losses, probabilities = zip(*(outcome(only_run(folder)) for folder in sides.values()), strict=True)
+    assert len(losses[1]) == len(losses[0]) == 3
+    np.testing.assert_allclose(losses[1], losses[0], rtol=2e-3)
+    np.testing.assert_allclose(probabilities[1], probabilities[0], atol=5e-3)
+
+
+@pytest.mark.long
+def test_of_two_machines_one_is_killed_and_the_job_started_again(tiny_base, tmp_path):
+    """Two launchers that meet on a port stand for two machines; both see the run folder."""
+    sides = {"whole": tmp_path / "whole", "parts": tmp_path / "parts"}
+    given = {}
+    for name, folder in sides.items():
+        folder.mkdir()
+        given[name] = [*write_sets(folder, make_set(24, 0), make_set(10, 1)), "--base", str(tiny_base), *OPTIONS]
+    assert train.main([*given["whole"], "--batch-size", "8"]) == 0
+    options = [str(ROOT / "train.py"), *given["parts"], "--batch-size", "4", "--checkpoint-steps", "10"]
+    run = sides["parts"] / "runs" / "mine" / "r"
+    first, second = machines(options)
+    wait_for(run / "checkpoints" / "checkpoint-10" / "trainer_state.json", first)
+    kill(second)
+    second.communicate()
+    first.communicate(timeout=200)
+    assert first.returncode != 0, "the first machine cannot go on alone"
+    assert not run.joinpath("adapter").exists()
+    again = machines(options)  # both are started before one is waited for
+    told = [machine.communicate(timeout=300)[0] for machine in again]
+    assert [machine.returncode for machine in again] == [0, 0], told
+    losses, probabilities = zip(*(outcome(only_run(folder)) for folder in sides.values()), strict=True)
+    np.testing.assert_allclose(losses[1], losses[0], rtol=2e-3)
+    np.testing.assert_allclose(probabilities[1], probabilities[0], atol=5e-3)
+
+
+def machines(options: list[str]) -> list[subprocess.Popen[str]]:
+    """One launcher with one rank for each of two machines."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    meeting = [
+        "--nnodes",
+        "2",
+        "--nproc_per_node",
+        "1",
+        "--rdzv_backend",
+        "c10d",
+        "--rdzv_endpoint",
+        f"localhost:{port}",
+    ]
+    return [start([beside_python("torchrun"), *meeting, *options]) for _ in range(2)]
+
+
+def start(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command, env=ENVIRONMENT, cwd=ROOT, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 200
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[0][-3000:]
+        assert time.monotonic() < deadline, "the moment never came"
+        time.sleep(0.01)
+
+
+def kill_at(path: Path, command: list[str]) -> None:
+    """Run `command` until `path` appears."""
+    process = start(command)
+    wait_for(path, process)
+    kill(process)
+    process.communicate()
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """A launcher and its ranks, which may be in sessions of their own."""
+    for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+        with suppress(psutil.NoSuchProcess):
+            one.send_signal(signal.SIGKILL)
 
 
 def outcome(run: RunFolder) -> tuple[list[float], np.ndarray]:

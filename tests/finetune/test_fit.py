@@ -22,8 +22,9 @@ from vlm_tsc.conversation.prompt import PromptBuilder
 from vlm_tsc.conversation.rationale import named_label
 from vlm_tsc.errors import InputError
 from vlm_tsc.finetune.adapter import load_finished
+from vlm_tsc.finetune.checkpoints import last_whole_checkpoint
 from vlm_tsc.finetune.draws import Draw
-from vlm_tsc.finetune.fit import fit_adapter, last_whole_checkpoint
+from vlm_tsc.finetune.fit import fit_adapter
 from vlm_tsc.finetune.parts import quantisation_of
 from vlm_tsc.finetune.preflight import check_sees_picture, check_supervision
 from vlm_tsc.finetune.trainer import AnswerTrainer
@@ -89,7 +90,7 @@ def test_a_half_written_checkpoint_is_not_used(tmp_path):
         folder.mkdir()
         if state is not None:
             (folder / "trainer_state.json").write_text(state)
-    assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")
+    assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-2"]
 
 

@@ -24,11 +24,14 @@ from vlm_tsc.conversation.augmented import Augmented
 from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.files import full_disk_named
 from vlm_tsc.finetune.adapter import name_base, write_adapter_facts
+from vlm_tsc.finetune.checkpoints import checkpoints_beside, last_whole_checkpoint
 from vlm_tsc.finetune.draws import Draw, TrainingDraws
 from vlm_tsc.finetune.parts import make_trainable, projector_names, quantisation_of
 from vlm_tsc.finetune.preflight import check_sees_picture, check_supervision
 from vlm_tsc.finetune.progress import Curves, OnLog, ProgressLines
+from vlm_tsc.finetune.ranks import Batches, deepspeed_for, note_batches, world_size
 from vlm_tsc.finetune.trainer import AnswerTrainer
+from vlm_tsc.terminal import is_first
 
 _PREFLIGHT_CASES = 8
 
@@ -59,7 +62,7 @@ def fit_adapter(
     seed: int,
     checkpoint_steps: int,
     gradient_checkpointing: bool = False,
-    deepspeed: str | None = None,
+    deepspeed: Path | None = None,
     on_log: OnLog | None = None,
     workers: int = 0,
     progress: bool = True,
@@ -91,10 +94,11 @@ def fit_adapter(
         train.ids,
         [answers.answer_of(label) for label in train.y],
         augmented,
-        n_draws=steps * batch_size * gradient_accumulation * _world_size(),
+        n_draws=steps * batch_size * gradient_accumulation * world_size(),
         seed=seed,
     )
-    checkpoints = adapter_folder.parent / "checkpoints"
+    checkpoints = checkpoints_beside(adapter_folder)
+    checkpoint = last_whole_checkpoint(checkpoints)
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=steps,
@@ -118,7 +122,7 @@ def fit_adapter(
         metric_for_best_model="eval_score",
         greater_is_better=True,
         report_to=[],  # `on_log` tells the trackers: theirs of Hugging Face name the same figure differently
-        deepspeed=deepspeed,
+        deepspeed=deepspeed and deepspeed_for(checkpoint, world_size(), deepspeed, is_first=is_first()),
         remove_unused_columns=False,
         dataloader_num_workers=workers,
         disable_tqdm=True,  # our own lines are shorter
@@ -159,7 +163,9 @@ def fit_adapter(
     _preflight(model, processor, draws, tokens, precision)
     started = time.monotonic()
     with full_disk_named(adapter_folder.parent):
-        trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
+        if trainer.is_world_process_zero():
+            note_batches(checkpoints, Batches(batch_size * gradient_accumulation * world_size(), steps))
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
         part = adapter_folder.with_name(adapter_folder.name + ".part")
         if trainer.is_world_process_zero():
             shutil.rmtree(part, ignore_errors=True)
@@ -202,20 +208,6 @@ def _validation_figures(probabilities: np.ndarray, validation: SeriesSet) -> dic
     return {"accuracy": accuracy, "log_loss": log_loss, "score": accuracy - 1e-3 * log_loss}
 
 
-def last_whole_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end; half-written ones are removed.
-
-    The Trainer writes `trainer_state.json` last, so a checkpoint without it was interrupted.
-    """
-    whole = []
-    for path in folder.glob("checkpoint-*"):
-        try:
-            whole.append((json.loads((path / "trainer_state.json").read_text())["global_step"], path))
-        except (OSError, ValueError, KeyError):
-            shutil.rmtree(path, ignore_errors=True)
-    return str(max(whole)[1]) if whole else None
-
-
 def _finish(
     part: Path,
     trainer: AnswerTrainer,
@@ -235,7 +227,3 @@ def _finish(
     (part / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in trainer.state.log_history))
     shutil.rmtree(adapter_folder, ignore_errors=True)
     os.replace(part, adapter_folder)
-
-
-def _world_size() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))

@@ -21,9 +21,12 @@ from vlm_tsc.conversation.budget import TokenCounter
 from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.conversation.processor import load_processor
 from vlm_tsc.errors import InputError
+from vlm_tsc.finetune.checkpoints import checkpoints_beside, last_whole_checkpoint
 from vlm_tsc.finetune.estimate import Plan
 from vlm_tsc.finetune.micro_batch import check_divides, fitting_micro_batch, warn_if_too_large
+from vlm_tsc.finetune.ranks import Batches, begun_with, largest_part, world_size
 from vlm_tsc.finetune.sizes import sizes_of
+from vlm_tsc.finetune.steps import choose_steps
 from vlm_tsc.settings import Settings
 
 _LONGEST = 32  # questions whose tokens are counted
@@ -50,26 +53,45 @@ def plan_of(
     )
 
 
-def choose_micro_batch(
-    settings: Settings, base: BaseConfig, folder: Path, splits: Splits, presentation: Presentation
-) -> int:
-    """Cases at once: as many as are wanted or fit a GPU; on a CPU the whole batch, with a warning."""
+def choose_batches(settings: Settings, base: BaseConfig, n_cases: int, adapter_folder: Path) -> Batches:
+    """Those of the interrupted training beside `adapter_folder`, whatever the number of processes, or new ones."""
+    checkpoints = checkpoints_beside(adapter_folder)
+    if last_whole_checkpoint(checkpoints) is not None and (begun := begun_with(checkpoints)) is not None:
+        return begun
     assert settings.batch_size is not None
+    cases = settings.batch_size * settings.gradient_accumulation * world_size()
+    steps = choose_steps(
+        n_cases,
+        cases,
+        num_epochs=settings.num_epochs,
+        epochs=base.epochs,
+        min_steps=base.min_steps,
+        max_steps=base.max_steps,
+    )
+    return Batches(cases, steps)
+
+
+def choose_micro_batch(
+    settings: Settings, base: BaseConfig, folder: Path, splits: Splits, presentation: Presentation, cases: int
+) -> int:
+    """Of a process's `cases` a step, those at once: as many as are wanted or fit a GPU; on a CPU a whole batch."""
+    assert settings.batch_size is not None
+    batch_size, given = largest_part(cases, settings.batch_size), settings.micro_batch
+    if given is not None and batch_size < settings.batch_size:  # more processes than there were
+        given = largest_part(batch_size, given)
     sizes = sizes_of(AutoConfig.from_pretrained(folder), base.lora_targets)
     tokens, image_tokens = _longest(load_processor(folder), presentation, splits)
-    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    ranks = world_size()
     if device().type == "cpu":
         plan = plan_of(settings, tokens, image_tokens, width=4, fused=False, ranks=ranks)
-        micro_batch = check_divides(settings.micro_batch or settings.batch_size, settings.batch_size)
+        micro_batch = check_divides(given or batch_size, batch_size)
         warn_if_too_large(sizes, plan, micro_batch, psutil.virtual_memory().available)
         return micro_batch
     width = 2 if choose_precision(settings.precision) == torch.bfloat16 else 4
     plan = plan_of(settings, tokens, image_tokens, width=width, ranks=ranks)
     free, whole = torch.cuda.mem_get_info(device())
     memory = free if ranks == 1 else whole  # all ranks must choose alike, whatever else one GPU is busy with
-    return fitting_micro_batch(
-        sizes, plan, settings.batch_size, memory, given=settings.micro_batch, where=torch.cuda.get_device_name(device())
-    )
+    return fitting_micro_batch(sizes, plan, batch_size, memory, given=given, where=torch.cuda.get_device_name(device()))
 
 
 def _longest(processor: Any, presentation: Presentation, splits: Splits) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,9 @@ from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.errors import InputError
 from vlm_tsc.finetune.fit import fit_adapter
 from vlm_tsc.finetune.parts import quantisation_of
-from vlm_tsc.finetune.plan import choose_micro_batch, one_rank_without_a_launcher, zero_stage
+from vlm_tsc.finetune.plan import choose_batches, choose_micro_batch, one_rank_without_a_launcher, zero_stage
 from vlm_tsc.finetune.progress import OnLog
-from vlm_tsc.finetune.steps import choose_steps
+from vlm_tsc.finetune.ranks import share, world_size
 from vlm_tsc.settings import Settings
 from vlm_tsc.terminal import working
 
@@ -58,20 +57,14 @@ def finetune_with(
             got=f"{settings.deepspeed}, {settings.method}",
             fix="--deepspeed configs/deepspeed/zero2.json, or --method lora",
         )
-    micro_batch = choose_micro_batch(settings, base, base_folder, splits, presentation)
+    batches = choose_batches(settings, base, splits.train.n_cases, adapter_folder)
+    cases = share(batches.cases, world_size())
+    micro_batch = choose_micro_batch(settings, base, base_folder, splits, presentation, cases)
     weights = torch.float32 if settings.method == "full" else precision  # trained weights are in float32
     with working(f"loading {settings.base}") if progress else nullcontext():
         model, processor = load_model(base_folder, weights, quantisation)
     assert settings.batch_size is not None and settings.context_length is not None  # the base's YAML has them
     assert settings.trainable is not None and settings.learning_rate is not None
-    steps = choose_steps(
-        splits.train.n_cases,
-        settings.batch_size * settings.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1")),
-        num_epochs=settings.num_epochs,
-        epochs=base.epochs,
-        min_steps=base.min_steps,
-        max_steps=base.max_steps,
-    )
     attention = model.config._attn_implementation
     use_attention_for_training(model)
     if stage != 3:  # there, no device need hold all of it
@@ -96,19 +89,19 @@ def finetune_with(
             parts=settings.trainable,
             method=settings.method,
             lora={"r": settings.lora_r, "alpha": settings.lora_alpha, "dropout": settings.lora_dropout},
-            steps=steps,
+            steps=batches.steps,
             batch_size=micro_batch,
             eval_batch_size=settings.eval_batch_size or settings.batch_size,
             learning_rate=settings.learning_rate,
             projector_learning_rate=settings.projector_learning_rate,
             warmup_ratio=settings.warmup_ratio,
-            gradient_accumulation=settings.gradient_accumulation * (settings.batch_size // micro_batch),
+            gradient_accumulation=cases // micro_batch,
             label_smoothing=settings.label_smoothing,
             precision=precision,
             seed=seed,
-            checkpoint_steps=settings.checkpoint_steps or max(20, -(-steps // _MOST_CHECKPOINTS)),
+            checkpoint_steps=settings.checkpoint_steps or max(20, -(-batches.steps // _MOST_CHECKPOINTS)),
             gradient_checkpointing=settings.gradient_checkpointing,
-            deepspeed=str(settings.deepspeed) if settings.deepspeed else None,
+            deepspeed=settings.deepspeed,
             on_log=on_log,
             progress=progress,
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file, save
 from torch.utils.data import SequentialSampler
 from transformers import Trainer
@@ -130,6 +131,25 @@ class AnswerTrainer(Trainer):
         schedule.load_state_dict({**state, "lr_lambdas": lambdas})
         for group, rate in zip(self.optimizer.param_groups, state["_last_lr"], strict=True):
             group["lr"] = rate  # the schedule sets it only after the next step
+
+    def _load_best_model(self) -> None:
+        """Under DeepSpeed, from the weights that stand whole in a checkpoint: its own files need as many processes."""
+        if not self.is_deepspeed_enabled:
+            return super()._load_best_model()
+        from deepspeed.zero import GatheredParameters
+
+        model: Any = self.model
+        is_adapter = isinstance(model, PeftModel)
+        for file in sorted(Path(str(self.state.best_model_checkpoint)).glob("*.safetensors")):
+            if file.name.startswith("random_state"):
+                continue
+            weights = load_file(file)
+            with GatheredParameters([p for p in model.parameters() if p.requires_grad], modifier_rank=0):
+                if is_adapter:
+                    set_peft_model_state_dict(model, weights)
+                else:
+                    model.load_state_dict(weights, strict=False)
+        return None
 
     def _save_rng_state(self, output_dir: str) -> None:
         save_random_state(Path(output_dir) / f"random_state_{self.args.process_index}.safetensors")
