@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHAPES: Mapping[str, tuple[int, int, int]] = {
     "TwoLeadECG": (23, 1139, 82),
     "HandOutlines": (160, 369, 2709),
+    "GunPoint": (50, 150, 150),
 }
 
 
