@@ -89,8 +89,7 @@ def open_scorer(run: RunFolder, **machine: Any) -> Scorer:
 
     use_all_cores()
     presentation = presentation_of(run)
-    settings = load_settings(run.config)
-    settings = settings.model_copy(update={name: value for name, value in machine.items() if value is not None})
+    settings = load_settings(run.config).model_copy(update=machine)
     precision = choose_precision(settings.precision)
     base_folder = checkpoint_folder(load_base(settings.base, settings.llava_root), settings.llava_root)
     model, processor, _ = load_finished(run.adapter, base_folder, precision)
