@@ -10,6 +10,7 @@ from vlm_tsc.errors import InputError, exits_cleanly
 from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.run import RunFolder
 from vlm_tsc.settings import UserPath
+from vlm_tsc.terminal import shows_progress
 from vlm_tsc.use.machine import MachineOptions
 from vlm_tsc.use.map_plot import check_format
 from vlm_tsc.use.occlusion import Fill
@@ -61,7 +62,7 @@ def explain_case(run: RunFolder, options: ExplainOptions) -> tuple[str, list[Pat
     """The map of one case: what to say of it, and the files."""
     from vlm_tsc.archive.store import read_splits
     from vlm_tsc.use.case_map import find_case, map_case, write_case_map
-    from vlm_tsc.use.scorer import check_run, open_scorer, shows_progress
+    from vlm_tsc.use.scorer import check_run, open_scorer
 
     assert options.case is not None  # `main` has looked
     check_run(run)
@@ -86,7 +87,7 @@ def explain_classes(run: RunFolder, options: ExplainOptions) -> tuple[str, list[
     from vlm_tsc.archive.store import read_splits
     from vlm_tsc.classify.saved import find_saved, run_digest
     from vlm_tsc.use.class_maps import averaged_maps, chosen_cases, make_maps, maps_file, write_class_maps
-    from vlm_tsc.use.scorer import check_run, open_scorer, shows_progress
+    from vlm_tsc.use.scorer import check_run, open_scorer
 
     check_run(run)
     part = getattr(read_splits(run.series), options.part)

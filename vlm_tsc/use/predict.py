@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from vlm_tsc.archive.policies import Missing
 from vlm_tsc.archive.unlabelled import table_width, unlabelled_parts
@@ -17,6 +16,7 @@ from vlm_tsc.classify.saved import Saved, digest_of, find_saved, load_classifier
 from vlm_tsc.errors import InputError, exits_cleanly
 from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.settings import UserPath
+from vlm_tsc.terminal import bar
 from vlm_tsc.use.answers_file import AnswersFile
 from vlm_tsc.use.csv_text import csv_text
 from vlm_tsc.use.machine import MachineOptions
@@ -108,15 +108,13 @@ def _answer(folder: Path, options: PredictOptions, trained: Trained, answers: An
     started, n_seen = time.perf_counter(), 0
     if answers.size == 0:
         answers.append(csv_text([["case", "label", *(PROBABILITY + label for label in classes)]]), 0)
-    with tqdm(
-        total=n_cases, initial=answers.cases, unit="case", disable=not sys.stderr.isatty(), leave=False, ncols=80
-    ) as bar:
+    with bar(total=n_cases, initial=answers.cases, unit="case") as progress:
         for chunk in named_chunks(options.input, trained, options.missing):
             n_seen += len(chunk)
             if n_seen <= answers.cases:
                 continue
             answers.append(csv_text(_rows(classifier, classes, chunk)), len(chunk))
-            bar.update(len(chunk))
+            progress.update(len(chunk))
     answers.finish()
     return time.perf_counter() - started
 
