@@ -21,13 +21,13 @@ from vlm_tsc.evaluate.metrics import read_metrics
 from vlm_tsc.evaluate.search import INCEPTION_TIME, Part, Score, choose, refuse_several, scores_of
 from vlm_tsc.manifest import begin_stage, check_stage, data_hash, finish_stage
 from vlm_tsc.run import RunFolder
+from vlm_tsc.settings import USUAL_BASE
 
 if TYPE_CHECKING:
     from vlm_tsc.archive import Splits
 
 NAME = "inception-time"
 PROBES = {"vision-probe": "vision", "decoder-probe": "decoder"}  # → which part of the base they read
-USUAL_BASE = "plot-llava-mini"
 
 
 def run_named(
