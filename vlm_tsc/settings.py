@@ -242,7 +242,7 @@ class Settings(BaseModel):
     views: int | None = option(
         "answers",
         None,
-        "Views of a case to ask about: as recorded, and N - 1 augmented; the mean score and the commonest text count.",
+        "Views of a case to ask about: as recorded, and N - 1 augmented; the mean score and the commonest class count.",
         unset=BASE,
         ge=1,
     )
