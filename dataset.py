@@ -18,12 +18,12 @@ def main(argv: list[str]) -> int:
         groups=("data", "picture", "text", "model", "training", "run"),
     )
 
-    from vlm_tsc import job
+    from vlm_tsc import job, told
 
     for seed in settings.seeds or (settings.seed,):
         run = job.prepare(settings, seed)
-        terminal.show(f"{run.path}\n{job.data_summary(run)}")
-        terminal.answer(**job.answer_of([run]))
+        terminal.show(f"{run.path}\n{told.data_summary(run)}")
+        terminal.answer(**told.answer_of([run]))
     return 0
 
 

@@ -13,14 +13,14 @@ def main(argv: list[str]) -> int:
     """Series → conversations → adapter → metrics → table, report, for every seed; finished steps are not repeated."""
     settings = settings_from_cli(argv, prog="train.py", description=__doc__ or "")
 
-    from vlm_tsc import job  # after the command line is known to be right: torch takes seconds to import
+    from vlm_tsc import job, told  # after the command line is known to be right: torch takes seconds to import
 
     runs = []
     for seed in settings.seeds or (settings.seed,):
         splits = job.load_splits(settings, seed)
         chosen = job.searched(settings, seed, splits)
         run = job.prepare(chosen, seed, splits)
-        terminal.say(f"\n{run.path}\n{job.data_summary(run)}")
+        terminal.say(f"\n{run.path}\n{told.data_summary(run)}")
         job.finetune(chosen, run, seed)
         if not terminal.is_first():
             continue  # the first rank evaluates
@@ -28,10 +28,10 @@ def main(argv: list[str]) -> int:
         runs.append(run)
     if runs:
         notes = job.baseline_notes(settings, splits)
-        terminal.show("\n" + job.table_text(settings, runs, splits, notes))
-        terminal.say("\nwritten to\n" + "\n".join(f"  {path}" for path in job.write_reports(runs)))
-        terminal.answer(**job.answer_of(runs, notes))
-        terminal.answer(notes=terminal.said(job.track(settings, runs)))
+        terminal.show("\n" + told.table_text(settings, runs, splits, notes))
+        terminal.say("\nwritten to\n" + "\n".join(f"  {path}" for path in told.write_reports(runs)))
+        terminal.answer(**told.answer_of(runs, notes))
+        terminal.answer(notes=terminal.said(told.track(settings, runs)))
     return 0
 
 

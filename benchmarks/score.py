@@ -59,18 +59,19 @@ def run(quick: bool = False) -> Result:
 
 def _cases(base: Any, processor: Any, quick: bool) -> tuple[list[Any], tuple[str, ...], str]:
     """Shown test cases, the classes' answers, and the set's description."""
-    from vlm_tsc.archive import load
     from vlm_tsc.config import settings_from
     from vlm_tsc.conversation.cards import load_card
     from vlm_tsc.conversation.prepare import choose_presentation
+    from vlm_tsc.job import load_splits
     from vlm_tsc.run import presentation_settings
 
     with tempfile.TemporaryDirectory() as folder:
         source = source_of("TwoLeadECG", Path(folder))
         given = {source.options[0][2:].replace("-", "_"): source.options[1]}
-        splits = load(source.dataset, **given)
+        settings = settings_from({**given, "dataset": source.dataset, "base": BASE})
+        splits = load_splits(settings, settings.seed)
     presentation = choose_presentation(
-        splits, processor, base, load_card(splits.train.name), **presentation_settings(settings_from({"base": BASE}))
+        splits, processor, base, load_card(splits.train.name), **presentation_settings(settings)
     ).presentation
     cases = splits.test.X[:128] if quick else splits.test.X
     return [presentation.show(case) for case in cases], presentation.builder.answer_map.answers, source.description

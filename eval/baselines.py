@@ -14,7 +14,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from vlm_tsc import terminal
-from vlm_tsc.archive import load
 from vlm_tsc.archive.splits import Splits
 from vlm_tsc.classify.classical import NAMES as CLASSICAL
 from vlm_tsc.classify.classical import refuse_unknown
@@ -23,6 +22,7 @@ from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate import published, run_baseline
 from vlm_tsc.evaluate.baseline import OPTIONS
 from vlm_tsc.evaluate.trained import PROBES
+from vlm_tsc.job import load_splits
 from vlm_tsc.options import option
 from vlm_tsc.report import collect, table
 from vlm_tsc.run import shown_settings
@@ -141,8 +141,7 @@ def _probe(name: str, words: Sequence[str]) -> int:
 def _load(settings: Settings, seed: int) -> tuple[Splits, Mapping[str, Any]]:
     if settings.dataset is None:  # the command line refuses it
         raise InputError("No dataset.", where="--dataset")
-    given = {key: getattr(settings, key) for key in OPTIONS}
-    return load(**{key: value for key, value in given.items() if key != "vlm_root"}, seed=seed), given
+    return load_splits(settings, seed), {key: getattr(settings, key) for key in OPTIONS}
 
 
 def _show(settings: Settings, splits: Splits, document: Any) -> None:

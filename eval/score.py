@@ -15,16 +15,16 @@ def main(argv: list[str]) -> int:
         argv, prog="eval/score.py", description=__doc__ or "", groups=("model", "answers", "run")
     )
 
-    from vlm_tsc import job
+    from vlm_tsc import job, told
     from vlm_tsc.archive.store import read_splits
     from vlm_tsc.run import RunFolder
 
     run = RunFolder(folder)
     job.evaluate(settings, run, settings.seed)
-    terminal.show(job.table_text(settings, [run], read_splits(run.series)))
-    terminal.say(f"\nwritten to\n  {job.write_reports([run])[0]}")
-    terminal.answer(**job.answer_of([run]))
-    terminal.answer(notes=terminal.said(job.track(settings, [run])))
+    terminal.show(told.table_text(settings, [run], read_splits(run.series)))
+    terminal.say(f"\nwritten to\n  {told.write_reports([run])[0]}")
+    terminal.answer(**told.answer_of([run]))
+    terminal.answer(notes=terminal.said(told.track(settings, [run])))
     return 0
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vlm_tsc.archive.series_set import SeriesSet
+from vlm_tsc.archive.splits import Splits
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +36,12 @@ def make_set(n_cases: int, seed: int, part: str = "train", n_channels: int = 1, 
     slope = np.where(y == "up", 1.0, -1.0)[:, None, None] * np.linspace(-1, 1, length)
     X = slope + 0.1 * rng.normal(size=(n_cases, n_channels, length))
     return SeriesSet(X, y, ("down", "up"), "Slopes", tuple(f"{part}-{i:05d}" for i in range(n_cases)))
+
+
+def make_splits() -> Splits:
+    """The same kind of data as an official split with validation: 12, 4 and 8 cases."""
+    cases = make_set(16, 0)
+    return Splits(cases.select(range(12)), cases.select(range(12, 16)), make_set(8, 1, "test"), "official")
 
 
 @pytest.fixture

@@ -135,6 +135,17 @@ def test_versions_are_those_installed():
     assert f"numpy {np.__version__}" in doctor.versions()[1]
 
 
+def test_versions_fit_a_terminal_each_beside_its_name(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "_version", lambda name: "12.34.56+build")
+    doctor.main(["--quick"])
+    lines = capsys.readouterr().out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line[7:].startswith("versions"))
+    end = next(i for i, line in enumerate(lines) if line[7:].startswith("packages"))
+    assert all(len(line) <= 80 for line in lines[start:end]) and end - start > 1
+    told = [one for line in lines[start:end] for one in line[19:].strip(",").split(", ")]
+    assert told == [f"{name} 12.34.56+build" for name in doctor.MAIN]
+
+
 def test_the_quick_check_does_not_import_torch():
     code = "import sys; from vlm_tsc import doctor; doctor.main(['--quick']); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

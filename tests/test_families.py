@@ -37,6 +37,13 @@ from vlm_tsc.finetune.trainer import AnswerTrainer
 
 CLASSES = AnswerMap(tuple(f"class {i}" for i in range(28)))  # A … Z, AA, AB: some answers begin alike
 
+# In 4 or 8 bits all families go the same way, so one of them is enough for every day.
+ONE_FAMILY_ELSE_LONG = pytest.mark.parametrize(
+    "family",
+    [pytest.param(name, marks=[] if name == "llava-1.5" else pytest.mark.long) for name in FAMILIES],
+    indirect=True,
+)
+
 
 @pytest.fixture(scope="module", params=list(FAMILIES))
 def family(request) -> str:
@@ -218,6 +225,7 @@ def test_fine_tuned_saved_loaded_and_merged(family, folder, presentation, tmp_pa
     torch.testing.assert_close(*logits, atol=1e-3, rtol=0)
 
 
+@ONE_FAMILY_ELSE_LONG
 @pytest.mark.parametrize("kind", ["nf4", "int8"])
 def test_quantised_are_all_linear_layers_but_projector_and_head(folder, loaded, kind):
     quantisation = Quantisation(kind, (LORA_TARGETS["language"], LORA_TARGETS["vision"]))
@@ -228,6 +236,7 @@ def test_quantised_are_all_linear_layers_but_projector_and_head(folder, loaded, 
     assert len([name for name in linear if kept.search(name)]) >= 2  # head and projector
 
 
+@ONE_FAMILY_ELSE_LONG
 def test_on_a_quantised_base_fine_tuned_saved_and_loaded(family, folder, presentation, tmp_path):
     two = Presentation(PromptBuilder(AnswerMap(("down", "up")), round_to=1), presentation.size)
     train = make_set(4, 0, length=6)

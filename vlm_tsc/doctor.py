@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,8 @@ LOW_GB = 1.0  # a run with its pictures and checkpoints is far smaller
 
 OK, NOTE, FAIL = "ok", "note", "FAIL"
 MAIN = ("vlm-tsc", "torch", "transformers", "peft", "accelerate", "deepspeed", "aeon", "numpy", "wandb", "mlflow")
+WIDTH, MARGIN = 80, 19  # columns of a line, and of those before a finding's text
+_GLUE = "\N{NO-BREAK SPACE}"  # keeps a name and its version on one line
 Finding = tuple[str, str]  # OK, NOTE or FAIL; text
 
 
@@ -59,7 +62,9 @@ def packages(lock: Path = LOCK) -> Finding:
 def versions() -> Finding:
     """Of the project and the packages that decide how it answers."""
     found = {name: _version(name) for name in MAIN}
-    return OK, ", ".join(f"{name} {version}" for name, version in found.items() if version) or "nothing is installed"
+    told = ", ".join(f"{name}{_GLUE}{version}" for name, version in found.items() if version)
+    lines = textwrap.wrap(told, WIDTH - MARGIN, break_on_hyphens=False)
+    return OK, "\n".join(lines).replace(_GLUE, " ") or "nothing is installed"
 
 
 def _version(name: str) -> str | None:
@@ -191,7 +196,7 @@ def main(argv: list[str] | None = None) -> int:
         except (ImportError, OSError) as error:  # `packages` says what to install; a folder may not be readable
             level, text = NOTE, f"cannot be looked at: {error}"
         levels.append(level)
-        print(f"  {level:<5}{name:<12}{text}".replace("\n", "\n" + " " * 19))
+        print(f"  {level:<5}{name:<12}{text}".replace("\n", "\n" + " " * MARGIN))
     return int(FAIL in levels)
 
 

@@ -20,6 +20,7 @@ from vlm_tsc.errors import InputError, nearest
 LAUNCHER_OPTIONS = {"local_rank"}  # the deepspeed launcher adds --local_rank=N; the environment says the same
 HELP_WIDTH = 80
 HELP_COLUMN = 27
+MACHINE = "machine"  # the group that commands share by a common parent, whose fields come first; it is told last
 COMMON: dict[str, Option] = {}  # what the running command takes besides; `vlm_tsc.terminal` has read it already
 
 
@@ -231,7 +232,7 @@ def help_text(options: Mapping[str, Option], prog: str, description: str, positi
     options = {**options, **COMMON}
     usage = " ".join(filter(None, ["usage: python", prog, positional, "[--option value ...]"]))
     parts = [usage, textwrap.fill(description, HELP_WIDTH)]
-    for group in dict.fromkeys(option.group for option in options.values()):
+    for group in sorted(dict.fromkeys(option.group for option in options.values()), key=lambda name: name == MACHINE):
         rows = [_help_row(option) for option in options.values() if option.group == group]
         parts.append("\n".join([f"{group}:", *rows]))
     if positional:

@@ -17,6 +17,7 @@ from vlm_tsc.resources import find_file
 GROUPS = ("data", "picture", "text", "model", "training", "answers", "run")
 MAX_SEED = 2**32 - 1  # what numpy's seeding takes
 BASE = "the base's"
+USUAL_BASE = "plot-llava-mini"  # in the package
 TRAINED_BASELINES = ("inception-time", "masked-transformer", "vision-probe", "decoder-probe")  # of this project
 PLAIN_NAME = "a letter or digit, then letters, digits, spaces and . , _ - + = ( ), at most 200 bytes"
 
@@ -147,7 +148,7 @@ class Settings(BaseModel):
 
     base: str = option(
         "model",
-        "plot-llava-mini",
+        USUAL_BASE,
         "Checkpoint to start from: a name in configs/bases/, a repository id, or a folder.",
         metavar="NAME",
     )
@@ -241,7 +242,7 @@ class Settings(BaseModel):
     views: int | None = option(
         "answers",
         None,
-        "Views of a case to ask about: as recorded, and N - 1 augmented; the mean score and the commonest text count.",
+        "Views of a case to ask about: as recorded, and N - 1 augmented; the mean score and the commonest class count.",
         unset=BASE,
         ge=1,
     )

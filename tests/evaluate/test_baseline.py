@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import yaml
 
 from vlm_tsc.archive.series_set import SeriesSet
+from vlm_tsc.archive.splits import Splits
 from vlm_tsc.classify import classical
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate import NotRun, metrics, read_predictions, run_baseline
@@ -16,14 +17,6 @@ from vlm_tsc.evaluate.baseline import baseline_command
 from vlm_tsc.manifest import read_manifest
 from vlm_tsc.report import collect, table
 from vlm_tsc.run import RunFolder
-
-
-@dataclass(frozen=True)
-class MadeSplits:
-    train: SeriesSet
-    validation: SeriesSet | None
-    test: SeriesSet
-    split: str = "official"
 
 
 def made_part(part, n_cases, name="Made", scale=1.0):
@@ -36,7 +29,7 @@ def made_part(part, n_cases, name="Made", scale=1.0):
 
 def made_splits(split="official", **changes):
     train = made_part("train", 10, **changes)
-    return MadeSplits(train.select(range(8)), train.select([8, 9]), made_part("test", 6, **changes), split)
+    return Splits(train.select(range(8)), train.select([8, 9]), made_part("test", 6, **changes), split)
 
 
 @pytest.mark.parametrize("name", classical.BASELINES)

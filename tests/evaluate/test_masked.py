@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.conftest import make_set
-from tests.evaluate.test_trained import MadeSplits
+from tests.conftest import make_splits
 from vlm_tsc.classify.epochs import LOG_FILE
 from vlm_tsc.classify.masked_transformer.classifier import MaskedTransformerClassifier
 from vlm_tsc.classify.masked_transformer.encoder import PatchEncoder
@@ -37,15 +36,10 @@ SMALL = Hyperparameters(**SIZES, lr=0.01, batch_size=4, epochs=20)
 NAME = "masked-transformer-fresh-width8-layers1-length16-patch4-lr0.01-batch-size4-epochs20"
 
 
-def made_splits():
-    cases = make_set(16, 0)
-    return MadeSplits(cases.select(range(12)), cases.select(range(12, 16)), make_set(8, 1, "test"))
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
-    return run_masked_transformer(made_splits(), runs, SMALL, given={"dataset": "my.csv"}), runs
+    return run_masked_transformer(make_splits(), runs, SMALL, given={"dataset": "my.csv"}), runs
 
 
 @pytest.fixture
@@ -62,11 +56,11 @@ def test_it_is_a_run_like_any_other(finished):
     assert (document["classifier"], document["base"], document["accuracy"]) == ("masked-transformer", None, 1.0)
     assert (document["n_train"], document["n_validation"], document["seed"]) == (12, 4, 0)
     assert (document["encoder"], document["encoder_saw_this_set"], document["linear"]) == ("fresh", False, False)
-    assert [row.id for row in read_predictions(folder.predictions)] == list(made_splits().test.ids)
+    assert [row.id for row in read_predictions(folder.predictions)] == list(make_splits().test.ids)
     config = yaml.safe_load(folder.config.read_text())
     assert config["parameters"]["epochs"] == 20 and config["dataset"] == "my.csv"
     assert "evaluation" in read_manifest(folder).finished
-    X = made_splits().test.X
+    X = make_splits().test.X
     loaded = MaskedTransformerClassifier.load(folder.path / "model")
     assert loaded.predict(X).tolist() == [row.predicted for row in read_predictions(folder.predictions)]
     assert read_finished(folder.path).metrics["accuracy"] == 1.0
@@ -107,11 +101,11 @@ def test_it_is_a_row_of_the_table(finished):
 def test_a_finished_run_is_not_run_again(finished, monkeypatch):
     document, runs = finished
     monkeypatch.setattr(masked, "train_model", None)
-    assert run_masked_transformer(made_splits(), runs, SMALL) == document
+    assert run_masked_transformer(make_splits(), runs, SMALL) == document
 
 
 def test_labels_of_the_test_part_change_no_answer(finished, tmp_path):
-    splits = made_splits()
+    splits = make_splits()
     permuted = replace(splits, test=replace(splits.test, y=np.roll(splits.test.y, 1)))
     run_masked_transformer(permuted, tmp_path, SMALL)
     folders = [RunFolder(runs / "Slopes" / NAME) for runs in (tmp_path, finished[1])]
@@ -123,7 +117,7 @@ def test_labels_of_the_test_part_change_no_answer(finished, tmp_path):
 
 
 def test_validation_cases_choose_the_epoch_so_others_make_another_run(finished, tmp_path):
-    splits = made_splits()
+    splits = make_splits()
     flipped = replace(splits, validation=replace(splits.validation, y=splits.validation.y[::-1].copy()))
     short = SMALL.model_copy(update={"epochs": 8})
     for one in (splits, flipped):
@@ -138,9 +132,9 @@ def test_an_encoder_that_has_seen_the_set_is_refused_unless_the_table_may_say_so
     found = read_encoder(encoder)
     short = Hyperparameters(linear=True, epochs=2, lr=0.01)
     with pytest.raises(InputError, match="pre-trained on the set"):
-        run_masked_transformer(made_splits(), tmp_path, short, encoder=found)
+        run_masked_transformer(make_splits(), tmp_path, short, encoder=found)
     assert not (tmp_path / "Slopes").exists()
-    document = run_masked_transformer(made_splits(), tmp_path, short, encoder=found, allow_seen=True, tsne=False)
+    document = run_masked_transformer(make_splits(), tmp_path, short, encoder=found, allow_seen=True, tsne=False)
     assert document["encoder_saw_this_set"] and document["encoder_sets"] == ["Slopes", "Other"]
     assert (document["encoder"], document["encoder_task"], document["linear"]) == (found.label, "timemae", True)
     text = table(collect(tmp_path / "Slopes", "official"), width=120)
@@ -172,7 +166,7 @@ def test_the_main_job_runs_it_by_its_name_as_the_command_does_without_options(tm
 
     monkeypatch.setattr(masked, "train_model", train_short)
     given = {"dataset": "Slopes", "data_dir": None, "vlm_root": tmp_path}
-    document = run_named("masked-transformer", made_splits(), tmp_path, seed=2, given=given, limit_s=None)
+    document = run_named("masked-transformer", make_splits(), tmp_path, seed=2, given=given, limit_s=None)
     assert trained_with == [(Hyperparameters(), 2)] and document["encoder"] in ("fresh", "shipped")
     folder = tmp_path / "Slopes" / f"masked-transformer-{document['encoder']}-seed2"
     command = read_finished(folder).command.split()

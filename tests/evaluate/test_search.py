@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import yaml
 
-from tests.conftest import make_set
-from vlm_tsc.archive.series_set import SeriesSet
+from tests.conftest import make_set, make_splits
 from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
 from vlm_tsc.errors import InputError
@@ -81,21 +80,8 @@ def test_a_setting_that_cannot_be_trained_is_passed_over(tmp_path):
         search(tmp_path / "s.db", "never", SPACE, 2, never, seed=0)
 
 
-@dataclass(frozen=True)
-class MadeSplits:
-    train: SeriesSet
-    validation: SeriesSet | None
-    test: SeriesSet
-    split: str = "official"
-
-
-def made_splits():
-    cases = make_set(16, 0)
-    return MadeSplits(cases.select(range(12)), cases.select(range(12, 16)), make_set(8, 1, "test"))
-
-
 def test_it_is_judged_by_validation_or_by_folds_of_train_never_by_test():
-    splits = made_splits()
+    splits = make_splits()
     ((train, held_out),) = held_out_parts(splits, 0)
     assert (train.ids, held_out.ids) == (splits.train.ids, splits.validation.ids)
     folds = held_out_parts(replace(splits, validation=None), 0)
@@ -121,7 +107,7 @@ SMALL = Hyperparameters(filters=2, depth=3, models=2, epochs=2)
 
 def test_a_run_is_trained_with_what_was_chosen_and_says_so(tmp_path, monkeypatch):
     search_two = Search(2, ("lr", "batch_size"))
-    document = run_inception_time(made_splits(), tmp_path, SMALL, search=search_two)
+    document = run_inception_time(make_splits(), tmp_path, SMALL, search=search_two)
     (folder,) = (tmp_path / "Slopes").iterdir()
     assert folder.name == "inception-time-search-filters2-depth3-models2-epochs2"
     facts = json.loads((folder / "search.json").read_text())
@@ -133,8 +119,8 @@ def test_a_run_is_trained_with_what_was_chosen_and_says_so(tmp_path, monkeypatch
     assert (folder / STUDY_FILE).exists() and not (folder / "trials").exists()
 
     monkeypatch.setattr(InceptionTimeClassifier, "fit", None)
-    assert run_inception_time(made_splits(), tmp_path, SMALL, search=search_two) == document, "nothing is redone"
-    splits = made_splits()
+    assert run_inception_time(make_splits(), tmp_path, SMALL, search=search_two) == document, "nothing is redone"
+    splits = make_splits()
     with pytest.raises(TypeError):  # the run itself is of other test cases, but its search is not
         run_inception_time(replace(splits, test=make_set(8, 9, "test")), tmp_path, SMALL, search=search_two)
     assert json.loads((folder / "search.json").read_text()) == facts
@@ -142,6 +128,6 @@ def test_a_run_is_trained_with_what_was_chosen_and_says_so(tmp_path, monkeypatch
 
 def test_seeds_of_a_search_are_one_row_whatever_each_chose(tmp_path):
     for seed in (0, 1):
-        run_inception_time(made_splits(), tmp_path, SMALL, seed=seed, search=Search(1, ("lr",)))
+        run_inception_time(make_splits(), tmp_path, SMALL, seed=seed, search=Search(1, ("lr",)))
     text = table(collect(tmp_path / "Slopes", "official"))
     assert text.count("InceptionTime") == 1 and "±" in text

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import yaml
 
-from tests.conftest import make_set
-from vlm_tsc.archive.series_set import SeriesSet
+from tests.conftest import make_splits
 from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
 from vlm_tsc.config import settings_from
@@ -25,23 +24,10 @@ SMALL = Hyperparameters(filters=2, depth=3, models=2, lr=0.01, batch_size=8, epo
 NAME = "inception-time-filters2-depth3-models2-lr0.01-batch-size8-epochs20"
 
 
-@dataclass(frozen=True)
-class MadeSplits:
-    train: SeriesSet
-    validation: SeriesSet | None
-    test: SeriesSet
-    split: str = "official"
-
-
-def made_splits():
-    cases = make_set(16, 0)
-    return MadeSplits(cases.select(range(12)), cases.select(range(12, 16)), make_set(8, 1, "test"))
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
-    return run_inception_time(made_splits(), runs, SMALL, given={"dataset": "my.csv"}), runs
+    return run_inception_time(make_splits(), runs, SMALL, given={"dataset": "my.csv"}), runs
 
 
 def test_it_is_a_run_like_any_other(finished):
@@ -50,11 +36,11 @@ def test_it_is_a_run_like_any_other(finished):
     assert json.loads(folder.metrics.read_text()) == document
     assert (document["classifier"], document["base"], document["accuracy"]) == ("inception-time", None, 1.0)
     assert (document["n_train"], document["n_validation"], document["seed"]) == (16, 0, 0)
-    assert [row.id for row in read_predictions(folder.predictions)] == list(made_splits().test.ids)
+    assert [row.id for row in read_predictions(folder.predictions)] == list(make_splits().test.ids)
     config = yaml.safe_load(folder.config.read_text())
     assert config["parameters"] == SMALL.model_dump() and config["dataset"] == "my.csv"
     assert "evaluation" in read_manifest(folder).finished
-    X = made_splits().test.X
+    X = make_splits().test.X
     loaded = InceptionTimeClassifier.load(folder.path / "model")
     assert loaded.predict(X).tolist() == [row.predicted for row in read_predictions(folder.predictions)]
 
@@ -67,11 +53,11 @@ def test_it_is_a_row_of_the_table(finished):
 def test_a_finished_run_is_not_run_again(finished, monkeypatch):
     document, runs = finished
     monkeypatch.setattr(InceptionTimeClassifier, "fit", None)
-    assert run_inception_time(made_splits(), runs, SMALL) == document
+    assert run_inception_time(make_splits(), runs, SMALL) == document
 
 
 def test_labels_of_the_test_part_change_no_answer(finished, tmp_path):
-    splits = made_splits()
+    splits = make_splits()
     run_inception_time(replace(splits, test=replace(splits.test, y=splits.test.y[::-1].copy())), tmp_path, SMALL)
     files = [runs / "Slopes" / NAME / "predictions.jsonl" for runs in (tmp_path, finished[1])]
     a, b = (read_predictions(path) for path in files)
@@ -81,8 +67,8 @@ def test_labels_of_the_test_part_change_no_answer(finished, tmp_path):
 
 def test_other_series_replace_the_run(tmp_path):
     short = SMALL.model_copy(update={"epochs": 1})
-    first = run_inception_time(made_splits(), tmp_path, short)
-    splits = made_splits()
+    first = run_inception_time(make_splits(), tmp_path, short)
+    splits = make_splits()
     again = run_inception_time(replace(splits, train=replace(splits.train, X=splits.train.X + 9)), tmp_path, short)
     assert again["train_seconds"] != first["train_seconds"]
     assert len(list((tmp_path / "Slopes").iterdir())) == 1
@@ -98,7 +84,7 @@ def test_the_main_job_runs_what_is_named_for_every_seed(tmp_path, monkeypatch):
     monkeypatch.setattr("vlm_tsc.evaluate.trained.run_named", lambda *given, **how: named.append((given, how)) or {})
     values = {"dataset": "X", "vlm_root": tmp_path, "seeds": (0, 1), "baselines": "1nn-ed,inception-time,WEASEL_V2"}
     settings = settings_from(values)
-    assert baseline_notes(settings, made_splits()) == []
+    assert baseline_notes(settings, make_splits()) == []
     found = [(given[0], how["seed"], how["limit_s"]) for given, how in named]
     others = [(name, seed, None) for name in ("inception-time", "WEASEL_V2") for seed in (0, 1)]
     assert found == [("1nn-ed", 0, LIMIT_S), *others]
@@ -107,14 +93,14 @@ def test_the_main_job_runs_what_is_named_for_every_seed(tmp_path, monkeypatch):
 def test_a_trained_baseline_is_run_by_its_name(tmp_path, monkeypatch):
     with_papers = []
     monkeypatch.setattr("vlm_tsc.evaluate.trained.run_inception_time", lambda *given, **_: with_papers.append(given[2]))
-    run_named("inception-time", made_splits(), tmp_path, seed=2, given={}, limit_s=None)
+    run_named("inception-time", make_splits(), tmp_path, seed=2, given={}, limit_s=None)
     assert with_papers == [Hyperparameters()]
-    majority = run_named("majority", made_splits(), tmp_path, seed=2, given={}, limit_s=None)
+    majority = run_named("majority", make_splits(), tmp_path, seed=2, given={}, limit_s=None)
     assert majority["classifier"] == "majority"
 
 
 def test_seeds_are_one_row(finished, tmp_path):
     for seed in (0, 1):
-        run_inception_time(made_splits(), tmp_path, SMALL.model_copy(update={"epochs": 1}), seed=seed)
+        run_inception_time(make_splits(), tmp_path, SMALL.model_copy(update={"epochs": 1}), seed=seed)
     text = table(collect(tmp_path / "Slopes", "official"))
     assert text.count("InceptionTime") == 1 and "±" in text

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import LUMINANCE, chromium, cut_off
 from tests.report.conftest import make_run
 from vlm_tsc.archive.store import read_splits
 from vlm_tsc.evaluate.predictions import read_predictions
@@ -20,12 +21,7 @@ from vlm_tsc.use.explorer.asking import open_model
 from vlm_tsc.use.explorer.model_thread import ModelThread
 from vlm_tsc.use.serve import listening
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-LUMINANCE = "getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number).reduce((a, b) => a + b)"
-CUT_OFF = """[...document.querySelectorAll("body *")]
-    .filter(one => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest(".wide, .scroll, pre, select"))
-    .map(one => one.outerHTML)"""
+CUT_OFF = cut_off(".wide, .scroll, pre, select")
 DROP = """([area, text]) => {
     const data = new DataTransfer();
     data.items.add(new File([text], "new.csv", {type: "text/csv"}));
@@ -36,13 +32,8 @@ CASE = "test-00003"
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as started:
-        try:  # without a path: the browser that Playwright has installed itself
-            launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        except playwright.Error:
-            pytest.skip("there is no Chromium that starts: apt-get install chromium, or playwright install chromium")
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -106,18 +106,32 @@ def _lead_tokens(processor: Any, leads: Sequence[str]) -> int:
 
 
 def ask_views(
-    model: Any, processor: Any, views: Sequence[Sequence[Shown]], answers: Sequence[str], **options: Any
+    model: Any,
+    processor: Any,
+    views: Sequence[Sequence[Shown]],
+    answers: Sequence[str],
+    *,
+    meaning: Callable[[str], Any] = str,
+    **options: Any,
 ) -> Asked:
-    """The mean of the probabilities over several views of the same cases, and the text that most views were given.
+    """The mean of the probabilities over several views of the same cases, and the written answer that most views got.
 
     Parameters
     ----------
     views : sequence of sequences of Shown
-        The same cases in the same order, shown differently. Of equally common texts the earliest view's counts.
+        The same cases in the same order, shown differently.
+    meaning : callable
+        Written text → what it counts for in the vote, such as the class it names; by default itself. See `voted`.
     options
         As `ask` takes them.
     """
     asked = [ask(model, processor, view, answers, **options) for view in views]
     texts = [one.generated for one in asked if one.generated is not None]
-    common = [Counter(of_case).most_common(1)[0][0] for of_case in zip(*texts, strict=True)]
+    common = [voted(of_case, meaning) for of_case in zip(*texts, strict=True)]
     return Asked(np.mean([one.probabilities for one in asked], axis=0), common if texts else None)
+
+
+def voted(texts: Sequence[str], meaning: Callable[[str], Any]) -> str:
+    """The first of the texts that mean what most of them mean; of meanings equally common, the earliest wins."""
+    meanings = [meaning(text) for text in texts]
+    return texts[meanings.index(Counter(meanings).most_common(1)[0][0])]

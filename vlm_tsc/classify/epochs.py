@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from tqdm import tqdm
 
 from vlm_tsc.classify.ranks import ALONE, Ranks
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_bytes, write_text
+from vlm_tsc.terminal import bar
 
 STATE_FILE = "state.safetensors"  # everything a resumed run needs, in one file: never two of different ages
 LOG_FILE = "log.jsonl"
@@ -66,7 +65,7 @@ def run_epochs(
         folder.mkdir(parents=True, exist_ok=True)
         _go_on(training, folder, fingerprint, ranks)
     saved = time.monotonic()
-    with _progress(title, epochs, training.epoch, ranks.is_first) as bar:
+    with bar(None, title, total=epochs, initial=training.epoch, unit="epoch", shown=ranks.is_first) as progress:
         while training.epoch < epochs:
             started = time.monotonic()
             figures = one_epoch()
@@ -78,8 +77,8 @@ def run_epochs(
                 if ranks.agreed(time.monotonic() - saved >= save_every_seconds or training.epoch == epochs):
                     _save_state(training, folder, fingerprint, ranks)
                     saved = time.monotonic()
-            bar.set_postfix_str(f"loss {figures['train_loss']:.4f}")
-            bar.update()
+            progress.set_postfix_str(f"loss {figures['train_loss']:.4f}")
+            progress.update()
 
 
 def by_group(tensors: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
@@ -95,15 +94,6 @@ def _save_state(training: Resumable, folder: Path, fingerprint: str, ranks: Rank
     tensors = ranks.joined(training.tensors())
     if ranks.is_first:
         write_bytes(folder / STATE_FILE, save(_plain(tensors), {"fingerprint": fingerprint}))
-
-
-@contextmanager
-def _progress(title: str, epochs: int, done: int, is_shown: bool) -> Iterator[tqdm[Any]]:
-    # a long wait is shown, a short one is not; disable=None: only on a terminal
-    hidden = None if is_shown else True
-    bar = tqdm(total=epochs, initial=done, desc=title, unit="epoch", delay=2, leave=False, disable=hidden)
-    with bar:
-        yield bar
 
 
 def _go_on(training: Resumable, folder: Path, fingerprint: str, ranks: Ranks) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -70,21 +71,29 @@ def evaluate_records(
         Conversations, and where their pictures' paths begin. Where their answers have a rationale, a written answer
         must have one too.
     more_views : sequence of sequences of Shown
-        Other views of the same cases, over which scores are averaged and written answers counted.
+        Other views of the same cases. Over all views scores are averaged, and written answers vote for the class they
+        name, those that name none for none; of the class that wins, the first view's text is kept.
     """
     started = time.monotonic()
     options = {"batch_size": batch_size, "precision": precision}
-    views = [RecordedCases(records, folder), *more_views]
+    named = functools.partial(named_label, answer_map, explained=bool(_texts(records[0])[1]))
     asked = ask_views(
-        model, processor, views, answer_map.answers, generate=True, progress=_label(progress, "test"), **options
+        model,
+        processor,
+        [RecordedCases(records, folder), *more_views],
+        answer_map.answers,
+        meaning=named,  # rationales differ between views, and so do two ways of writing no answer
+        generate=True,
+        progress=_label(progress, "test"),
+        **options,
     )
     seconds = time.monotonic() - started
     ids = [record["id"] for record in records]
     truth = [_label_of(record, answer_map) for record in records]
-    names, explained = answer_map.class_names, bool(_texts(records[0])[1])
+    names = answer_map.class_names
     generated = asked.generated or [None] * len(ids)
     predictions = [
-        replace(prediction, generated=text, parsed=named_label(answer_map, text or "", explained))
+        replace(prediction, generated=text, parsed=named(text or ""))
         for prediction, text in zip(predictions_of(ids, truth, asked.probabilities, names), generated, strict=True)
     ]
     blank = None

@@ -12,8 +12,9 @@ import numpy as np
 from vlm_tsc.archive.splits import training_cases
 from vlm_tsc.bases import load_base
 from vlm_tsc.evaluate.baseline import Answered
-from vlm_tsc.evaluate.trained import PROBES, USUAL_BASE, Method, run_trained
+from vlm_tsc.evaluate.trained import PROBES, Method, run_trained
 from vlm_tsc.run import RunFolder
+from vlm_tsc.settings import USUAL_BASE
 
 if TYPE_CHECKING:
     from vlm_tsc.archive import Splits

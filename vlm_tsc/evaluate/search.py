@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,8 @@ import numpy as np
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import training_cases
 from vlm_tsc.errors import InputError
+from vlm_tsc.files import write_json
+from vlm_tsc.manifest import data_hash
 
 if TYPE_CHECKING:
     from vlm_tsc.archive import Splits
@@ -32,6 +34,7 @@ class Range:
 
 
 Space = Mapping[str, tuple[Any, ...] | Range]
+Part = tuple[SeriesSet, SeriesSet]  # cases to train on, cases to judge by
 INCEPTION_TIME: Space = {
     "filters": (16, 32, 64),
     "depth": (3, 6, 9),
@@ -70,7 +73,55 @@ class Searched:
     trials: list[dict[str, Any]]
 
 
-def held_out_parts(splits: Splits, seed: int) -> list[tuple[SeriesSet, SeriesSet]]:
+def choose(
+    folder: Path,
+    splits: Splits,
+    determines: Mapping[str, Any],
+    space: Space,
+    n_trials: int,
+    scores: Callable[[list[Part], dict[str, Any], str], Iterable[Score]],
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """Name → value of the best of `n_trials` settings, judged on cases held out of train.
+
+    What was interrupted goes on after the last finished trial.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's; `search.json` there says what was tried.
+    determines : mapping
+        JSON values that, with the cases and the seed, determine a trial's score.
+    scores : callable
+        (parts, values, a name of the trial) → Score of each part; see `search`.
+
+    Raises
+    ------
+    InputError
+        When a class of train has a single case, or no trial could be trained.
+    """
+    parts = held_out_parts(splits, seed)
+    sizes = [held_out.n_cases for _, held_out in parts]
+    # the test part is no argument of it
+    cases = [array for pair in parts for part in pair for array in (*part.X, part.y, np.array(part.ids))]
+    key = data_hash({**determines, "searched": list(space), "seed": seed}, cases)
+
+    def score(values: dict[str, Any], number: int) -> Score:
+        return mean_score(scores(parts, values, f"{key[:8]}-{number}"), sizes)
+
+    found = search(folder / STUDY_FILE, key, space, n_trials, score, seed=seed)
+    write_json(folder / "search.json", {"chosen": found.chosen, "held_out": sizes, "trials": found.trials})
+    return found.chosen
+
+
+def refuse_several(processes: int) -> None:
+    """A search runs in one process."""
+    if processes > 1:
+        raise InputError("a search runs in one process", where="--search", fix="search first, without a launcher")
+
+
+def held_out_parts(splits: Splits, seed: int) -> list[Part]:
     """(cases to train on, cases to judge by), of the training part alone.
 
     The split's validation part where it has one; else up to three stratified folds of train, because a fifth of so few
@@ -168,7 +219,7 @@ def _suggested(trial: Any, name: str, choices: tuple[Any, ...] | Range) -> Any:
     return trial.suggest_categorical(name, choices)
 
 
-def scores_of(parts: list[tuple[SeriesSet, SeriesSet]], fit: Callable[[SeriesSet, int], Any]) -> Iterator[Score]:
+def scores_of(parts: list[Part], fit: Callable[[SeriesSet, int], Any]) -> Iterable[Score]:
     """Score of each part; `fit(cases, number of the part)` gives a classifier."""
     for i, (train, held_out) in enumerate(parts):
         classifier = fit(train, i)
@@ -178,7 +229,7 @@ def scores_of(parts: list[tuple[SeriesSet, SeriesSet]], fit: Callable[[SeriesSet
         yield Score.of(probabilities, np.array([held_out.class_names.index(label) for label in held_out.y]))
 
 
-def mean_score(scores: Iterator[Score], sizes: list[int]) -> Score:
+def mean_score(scores: Iterable[Score], sizes: list[int]) -> Score:
     """Over all held-out cases, of which part i has `sizes[i]`."""
     both = np.array([(one.log_loss, one.accuracy) for one in scores])
     log_loss, accuracy = np.average(both, axis=0, weights=sizes)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from vlm_tsc.errors import InputError
-from vlm_tsc.evaluate.search import STUDY_FILE, Range, Score, Space, held_out_parts, mean_score, search
-from vlm_tsc.files import write_json
-from vlm_tsc.manifest import data_hash
+from vlm_tsc.evaluate.search import Part, Range, Score, Space, choose, refuse_several
 from vlm_tsc.run import RunFolder, training_settings
 from vlm_tsc.settings import Settings
 
@@ -42,27 +38,21 @@ def search_settings(settings: Settings, run: RunFolder, splits: Splits, seed: in
     InputError
         Under a launcher of several processes, or when a class of train has a single case.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("a search runs in one process", where="--search", fix="search first, without a launcher")
+    refuse_several(int(os.environ.get("WORLD_SIZE", "1")))
     from vlm_tsc.answer.model import be_quiet
 
     be_quiet()
     from vlm_tsc.evaluate.cross_validation import one_fold
 
-    assert settings.search is not None
-    parts, space = held_out_parts(splits, seed), space_of(settings)
-    sizes = [held_out.n_cases for _, held_out in parts]
-
-    def score(values: dict[str, Any], _: int) -> Score:
+    def scores(parts: list[Part], values: dict[str, Any], _: str) -> Iterable[Score]:
         tried = settings.model_copy(update=values)
         folds = (one_fold(tried, train, held_out, seed) for train, held_out in parts)
-        return mean_score((Score(fold.log_loss, fold.accuracy) for fold in folds), sizes)
+        return (Score(fold.log_loss, fold.accuracy) for fold in folds)
 
-    # the test part is no argument of it
-    cases = [array for pair in parts for part in pair for array in (*part.X, part.y, np.array(part.ids))]
-    key = data_hash({**training_settings(settings), "searched": list(space), "seed": seed}, cases)
-    found = search(run.path / STUDY_FILE, key, space, settings.search, score, seed=seed)
-    write_json(run.path / "search.json", {"chosen": found.chosen, "held_out": sizes, "trials": found.trials})
+    assert settings.search is not None
+    determines, space = training_settings(settings), space_of(settings)
+    chosen = choose(run.path, splits, determines, space, settings.search, scores, seed=seed)
     # named, and no longer to be searched: `config.yaml` then says how to make this very run again
-    update = {**found.chosen, "run_name": run.path.name, "seeds": None, "seed": seed, "search": None}
-    return settings.model_copy(update=update)
+    return settings.model_copy(
+        update={**chosen, "run_name": run.path.name, "seeds": None, "seed": seed, "search": None}
+    )

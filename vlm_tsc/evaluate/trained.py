@@ -16,21 +16,18 @@ from pydantic import BaseModel
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import training_cases
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
-from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.baseline import STAGE, Answered, NotRun, baseline_folder, run_baseline, write_run
 from vlm_tsc.evaluate.metrics import read_metrics
-from vlm_tsc.evaluate.search import INCEPTION_TIME, STUDY_FILE, Score, held_out_parts, mean_score, scores_of
-from vlm_tsc.evaluate.search import search as choose
-from vlm_tsc.files import write_json
+from vlm_tsc.evaluate.search import INCEPTION_TIME, Part, Score, choose, refuse_several, scores_of
 from vlm_tsc.manifest import begin_stage, check_stage, data_hash, finish_stage
 from vlm_tsc.run import RunFolder
+from vlm_tsc.settings import USUAL_BASE
 
 if TYPE_CHECKING:
     from vlm_tsc.archive import Splits
 
 NAME = "inception-time"
 PROBES = {"vision-probe": "vision", "decoder-probe": "decoder"}  # → which part of the base they read
-USUAL_BASE = "plot-llava-mini"
 
 
 def run_named(
@@ -201,31 +198,24 @@ def _searched(
     """The hyperparameters with the chosen ones in them."""
     from vlm_tsc.classify.ranks import current_ranks
 
-    if current_ranks().count > 1:
-        raise InputError("a search runs in one process", where="--search", fix="search first, without a launcher")
-    parts = held_out_parts(splits, seed)
-    sizes = [held_out.n_cases for _, held_out in parts]
+    refuse_several(current_ranks().count)
     trials = folder / "trials"  # models of one trial, so that an interrupted one goes on
 
-    def score(values: dict[str, Any], number: int) -> Score:
+    def scores(parts: list[Part], values: dict[str, Any], trial: str) -> list[Score]:
         from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier
 
         def fit(cases: SeriesSet, part: int) -> Any:
-            place = str(trials / f"{key[:8]}-{number}-{part}")
+            place = str(trials / f"{trial}-{part}")
             options = {**hyperparameters.model_dump(), **values, "random_state": seed, "model_dir": place}
             return InceptionTimeClassifier(**options).fit(cases.X, cases.y)
 
-        found = mean_score(scores_of(parts, fit), sizes)
+        found = list(scores_of(parts, fit))
         shutil.rmtree(trials, ignore_errors=True)
         return found
 
-    space = {name: INCEPTION_TIME[name] for name in search.names}
-    # the test part is no argument of it
-    cases = [array for pair in parts for part in pair for array in (*part.X, part.y, np.array(part.ids))]
-    key = data_hash({"searched": list(space), **hyperparameters.model_dump(), "seed": seed}, cases)
-    found = choose(folder / STUDY_FILE, key, space, search.n_trials, score, seed=seed)
-    write_json(folder / "search.json", {"chosen": found.chosen, "held_out": sizes, "trials": found.trials})
-    return hyperparameters.model_copy(update=found.chosen)
+    determines, space = hyperparameters.model_dump(), {name: INCEPTION_TIME[name] for name in search.names}
+    chosen = choose(folder, splits, determines, space, search.n_trials, scores, seed=seed)
+    return hyperparameters.model_copy(update=chosen)
 
 
 def answer(model: Any, test: SeriesSet) -> Answered:

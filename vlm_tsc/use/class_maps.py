@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.files import write_json, write_text
+from vlm_tsc.terminal import bar
 from vlm_tsc.use.csv_text import csv_text
 from vlm_tsc.use.map_plot import Panel, draw_panels
 from vlm_tsc.use.occlusion import Fill, occlusion_map
@@ -60,7 +60,7 @@ def make_maps(
     file.parent.mkdir(parents=True, exist_ok=True)
     missing = [i for i in cases if part.ids[i] not in found]
     with file.open("a", encoding="utf-8") as lines:
-        for i in tqdm(missing, unit="case", disable=not progress, leave=False, ncols=80):
+        for i in bar(missing, unit="case", shown=progress):
             case = np.asarray(part.X[i])
             made = occlusion_map(case, scorer.of_class(str(part.y[i])), n_lengths, fill)
             found[part.ids[i]] = over_shares(made.importance)

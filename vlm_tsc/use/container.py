@@ -23,6 +23,7 @@ from vlm_tsc.archive.policies import without_missing
 from vlm_tsc.errors import InputError, exits_cleanly, nearest
 from vlm_tsc.files import write_text
 from vlm_tsc.options import model_from_cli, option
+from vlm_tsc.settings import USUAL_BASE
 from vlm_tsc.use import serve
 
 LAYOUT = "VLM_TSC_ML"
@@ -182,7 +183,7 @@ def _train_llava(root: Path, hyperparameters: Mapping[str, str], table: Path) ->
     from vlm_tsc.classify.llava import LlavaClassifier
 
     settings: dict[str, Any] = dict(hyperparameters)
-    base = settings.pop("base", "plot-llava-mini")
+    base = settings.pop("base", USUAL_BASE)
     classifier = LlavaClassifier(base, settings=settings)
     classifier.fit(X, np.array(part.labels))
     classifier.save(root / "model" / "adapter")  # not model/ itself: a mount point cannot be replaced by a rename

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from vlm_tsc.errors import InputError, exits_cleanly
 from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.run import RunFolder
 from vlm_tsc.settings import UserPath
+from vlm_tsc.terminal import shows_progress
+from vlm_tsc.use.machine import MachineOptions
 from vlm_tsc.use.map_plot import check_format
 from vlm_tsc.use.occlusion import Fill
 
@@ -24,10 +24,8 @@ DESCRIPTION = (
 )
 
 
-class ExplainOptions(BaseModel):
+class ExplainOptions(MachineOptions):
     """Of `python -m vlm_tsc.use.explain RUN`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     run: UserPath = option("what", Path(), "The folder of a finished run.", metavar="RUN", unset="needed")
     case: str | None = option("what", None, "One case, its id as in predictions.jsonl.", metavar="ID", unset="none")
@@ -43,12 +41,6 @@ class ExplainOptions(BaseModel):
         metavar="FILE",
         unset="RUN/explain/",
     )
-    precision: Literal["auto", "fp32", "bf16"] | None = option("machine", None, "Number format.", unset="the run's")
-    eval_batch_size: int | None = option("machine", None, "Cases answered at once.", unset="the run's", ge=1)
-    llava_root: UserPath | None = option(
-        "machine", None, "Folder of local checkpoints.", metavar="DIR", unset="the run's"
-    )
-    debug: bool = option("machine", False, "Show the traceback of an error.")
 
 
 @exits_cleanly
@@ -70,13 +62,13 @@ def explain_case(run: RunFolder, options: ExplainOptions) -> tuple[str, list[Pat
     """The map of one case: what to say of it, and the files."""
     from vlm_tsc.archive.store import read_splits
     from vlm_tsc.use.case_map import find_case, map_case, write_case_map
-    from vlm_tsc.use.scorer import check_run, open_scorer, shows_progress
+    from vlm_tsc.use.scorer import check_run, open_scorer
 
     assert options.case is not None  # `main` has looked
     check_run(run)
     splits = read_splits(run.series)
     case, true = find_case(splits, options.case)
-    scorer = open_scorer(run, **_machine(options))
+    scorer = open_scorer(run, **options.given())
     made = map_case(scorer, options.case, case, true, options.windows, options.fill, shows_progress())
     path = options.output or run.explanations / f"{options.case}.svg"
     written = write_case_map(made, path, splits.test.name, {"fill": options.fill})
@@ -95,7 +87,7 @@ def explain_classes(run: RunFolder, options: ExplainOptions) -> tuple[str, list[
     from vlm_tsc.archive.store import read_splits
     from vlm_tsc.classify.saved import find_saved, run_digest
     from vlm_tsc.use.class_maps import averaged_maps, chosen_cases, make_maps, maps_file, write_class_maps
-    from vlm_tsc.use.scorer import check_run, open_scorer, shows_progress
+    from vlm_tsc.use.scorer import check_run, open_scorer
 
     check_run(run)
     part = getattr(read_splits(run.series), options.part)
@@ -105,7 +97,7 @@ def explain_classes(run: RunFolder, options: ExplainOptions) -> tuple[str, list[
     digest = run_digest(find_saved(run.path))
     file = maps_file(run.explanations, run=digest, precision=str(options.precision), **how)
     cases = chosen_cases(part, options.limit)
-    scorer = open_scorer(run, **_machine(options))
+    scorer = open_scorer(run, **options.given())
     maps = make_maps(scorer, part, cases, file, options.windows, options.fill, shows_progress())
     made = averaged_maps(part, cases, maps)
     path = options.output or run.explanations / f"classes-{options.part}.svg"
@@ -117,10 +109,6 @@ def explain_classes(run: RunFolder, options: ExplainOptions) -> tuple[str, list[
 
 def _peak(one: Any) -> str:
     return f"{int(one.drop.max(axis=0).argmax())} %"
-
-
-def _machine(options: ExplainOptions) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in ("precision", "eval_batch_size", "llava_root")}
 
 
 if __name__ == "__main__":

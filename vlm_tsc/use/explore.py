@@ -9,14 +9,12 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict
 
 from vlm_tsc.errors import exits_cleanly
 from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.settings import UserPath
 from vlm_tsc.use.explorer.paths import checked_root
+from vlm_tsc.use.machine import MachineOptions
 from vlm_tsc.use.serve import listening
 
 PROG = "-m vlm_tsc.use.explore"
@@ -28,10 +26,8 @@ DESCRIPTION = (
 GRACE_SECONDS = 2  # for requests in progress after Ctrl-C
 
 
-class ExploreOptions(BaseModel):
+class ExploreOptions(MachineOptions):
     """Of `python -m vlm_tsc.use.explore RUNS`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     runs: UserPath = option("page", "runs", "A folder of runs.", metavar="DIR", unset="needed")
     host: str = option(
@@ -41,12 +37,6 @@ class ExploreOptions(BaseModel):
         metavar="HOST",
     )
     port: int = option("page", 8000, "Port to listen on; 0 takes a free one.", ge=0, le=65535)
-    precision: Literal["auto", "fp32", "bf16"] | None = option("machine", None, "Number format.", unset="the run's")
-    eval_batch_size: int | None = option("machine", None, "Cases answered at once.", unset="the run's", ge=1)
-    llava_root: UserPath | None = option(
-        "machine", None, "Folder of local checkpoints.", metavar="DIR", unset="the run's"
-    )
-    debug: bool = option("machine", False, "Show the traceback of an error.")
 
 
 @exits_cleanly
@@ -62,10 +52,8 @@ def main(argv: Sequence[str]) -> int:
         from vlm_tsc.use.explorer.asking import open_model
         from vlm_tsc.use.explorer.model_thread import ModelThread
 
-        given = {name: getattr(options, name) for name in ("precision", "eval_batch_size", "llava_root")}
-        machine = {name: value for name, value in given.items() if value is not None}
         host, port = listener.getsockname()[:2]
-        app = make_app(root, ModelThread(lambda run: open_model(run, machine)), options.host, port)
+        app = make_app(root, ModelThread(lambda run: open_model(run, options.given())), options.host, port)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS, server_header=False
         )

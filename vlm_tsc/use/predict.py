@@ -6,11 +6,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
-from tqdm import tqdm
 
 from vlm_tsc.archive.policies import Missing
 from vlm_tsc.archive.unlabelled import table_width, unlabelled_parts
@@ -18,8 +16,10 @@ from vlm_tsc.classify.saved import Saved, digest_of, find_saved, load_classifier
 from vlm_tsc.errors import InputError, exits_cleanly
 from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.settings import UserPath
+from vlm_tsc.terminal import bar
 from vlm_tsc.use.answers_file import AnswersFile
 from vlm_tsc.use.csv_text import csv_text
+from vlm_tsc.use.machine import MachineOptions
 from vlm_tsc.use.trained import Trained, trained_on
 
 PROG = "-m vlm_tsc.use.predict"
@@ -35,10 +35,8 @@ PROBABILITY = "p_"  # before a class's name in the header, so that no class can 
 Case = tuple[str, np.ndarray]
 
 
-class PredictOptions(BaseModel):
+class PredictOptions(MachineOptions):
     """Of `python -m vlm_tsc.use.predict RUN`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     run: UserPath = option("files", Path(), "Folder of a finished run, or of its model.", metavar="RUN", unset="needed")
     input: UserPath = option(
@@ -51,12 +49,6 @@ class PredictOptions(BaseModel):
     output: UserPath = option("files", Path(), "Where the answers go.", metavar="FILE.csv", unset="needed")
     missing: Missing | None = option("answers", None, "What to do about missing values.", unset="the run's")
     views: int | None = option("answers", None, "Average over N views of a case.", unset="the run's", ge=1)
-    precision: Literal["auto", "fp32", "bf16"] | None = option("machine", None, "Number format.", unset="the run's")
-    eval_batch_size: int | None = option("machine", None, "Cases answered at once.", unset="the run's", ge=1)
-    llava_root: UserPath | None = option(
-        "machine", None, "Folder of local checkpoints.", metavar="DIR", unset="the run's"
-    )
-    debug: bool = option("machine", False, "Show the traceback of an error.")
 
 
 @exits_cleanly
@@ -116,15 +108,13 @@ def _answer(folder: Path, options: PredictOptions, trained: Trained, answers: An
     started, n_seen = time.perf_counter(), 0
     if answers.size == 0:
         answers.append(csv_text([["case", "label", *(PROBABILITY + label for label in classes)]]), 0)
-    with tqdm(
-        total=n_cases, initial=answers.cases, unit="case", disable=not sys.stderr.isatty(), leave=False, ncols=80
-    ) as bar:
+    with bar(total=n_cases, initial=answers.cases, unit="case") as progress:
         for chunk in named_chunks(options.input, trained, options.missing):
             n_seen += len(chunk)
             if n_seen <= answers.cases:
                 continue
             answers.append(csv_text(_rows(classifier, classes, chunk)), len(chunk))
-            bar.update(len(chunk))
+            progress.update(len(chunk))
     answers.finish()
     return time.perf_counter() - started
 
@@ -134,8 +124,7 @@ def _loaded(folder: Path, options: PredictOptions) -> Any:
 
     be_quiet()
     use_all_cores()
-    given = {name: getattr(options, name) for name in ("views", "precision", "eval_batch_size", "llava_root")}
-    return load_classifier(folder, {name: value for name, value in given.items() if value is not None})
+    return load_classifier(folder, options.given("views"))
 
 
 def _rows(classifier: Any, classes: Sequence[str], chunk: Sequence[Case]) -> list[list[Any]]:

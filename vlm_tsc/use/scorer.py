@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.errors import InputError
 from vlm_tsc.run import RunFolder
+from vlm_tsc.terminal import bar
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +41,7 @@ class Scorer:
         options = {"batch_size": self.batch_size, "precision": self.precision}
         size = self.batch_size * _BATCHES
         found = []
-        for start in tqdm(range(0, len(cases), size), disable=not progress, unit="part", leave=False, ncols=80):
+        for start in bar(range(0, len(cases), size), unit="part", shown=progress):
             shown = [self.presentation.show(case) for case in cases[start : start + size]]
             asked = ask(self.model, self.processor, shown, answers, **options)
             assert asked.log_likelihoods is not None  # as of every single view
@@ -89,14 +88,8 @@ def open_scorer(run: RunFolder, **machine: Any) -> Scorer:
 
     use_all_cores()
     presentation = presentation_of(run)
-    settings = load_settings(run.config)
-    settings = settings.model_copy(update={name: value for name, value in machine.items() if value is not None})
+    settings = load_settings(run.config).model_copy(update=machine)
     precision = choose_precision(settings.precision)
     base_folder = checkpoint_folder(load_base(settings.base, settings.llava_root), settings.llava_root)
     model, processor, _ = load_finished(run.adapter, base_folder, precision)
     return Scorer(model.to(device()), processor, presentation, settings.eval_batch_size or 8, precision)
-
-
-def shows_progress() -> bool:
-    """Whether a person watches."""
-    return sys.stderr.isatty()
