@@ -80,9 +80,8 @@ def _cases() -> tuple[np.ndarray, np.ndarray, str]:
 
     with tempfile.TemporaryDirectory() as folder:
         source = source_of("GunPoint", Path(folder))
-        given = {name.removeprefix("--").replace("-", "_"): path for name, path in zip(*[iter(source.options)] * 2)}
-        cases = training_cases(load(source.dataset, **given))
-
+        names = [name.removeprefix("--").replace("-", "_") for name in source.options[::2]]
+        cases = training_cases(load(source.dataset, **dict(zip(names, source.options[1::2], strict=True))))
     codes = np.array([cases.class_names.index(label) for label in cases.y])
     return np.stack(list(cases.X)), codes, source.description
 
