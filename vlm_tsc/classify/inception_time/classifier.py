@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from vlm_tsc.classify.inception_time.ensemble import Ensemble, train_ensemble
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
-from vlm_tsc.classify.model_folder import read_folder, write_folder
+from vlm_tsc.classify.model_folder import write_folder
 from vlm_tsc.errors import InputError
 
 
@@ -88,7 +88,7 @@ class InceptionTimeClassifier(BaseClassifier):
 
     def _fit(self, X: Any, y: np.ndarray) -> InceptionTimeClassifier:
         codes = np.array([self._class_dictionary[label] for label in y])
-        start = None if self.start_from is None else Ensemble.from_files(read_folder(Path(self.start_from)))
+        start = None if self.start_from is None else Ensemble.read(Path(self.start_from))
         self.ensemble_ = train_ensemble(
             _as_floats(X),
             codes,
@@ -132,7 +132,7 @@ class InceptionTimeClassifier(BaseClassifier):
         InputError
             When the folder holds no finished model.
         """
-        ensemble = Ensemble.from_files(read_folder(Path(folder)), folder)
+        ensemble = Ensemble.read(Path(folder))
         made = cls(**ensemble.hyperparameters.model_dump())
         made.classes_ = np.array(ensemble.classes)
         made.n_classes_ = len(made.classes_)

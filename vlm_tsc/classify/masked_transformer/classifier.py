@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from vlm_tsc.archive.splits import official
 from vlm_tsc.classify.masked_transformer.encoder_folder import find_encoder
 from vlm_tsc.classify.masked_transformer.hyperparameters import Hyperparameters
-from vlm_tsc.classify.masked_transformer.model import Model, read_model, train_model
+from vlm_tsc.classify.masked_transformer.model import Model, train_model
 from vlm_tsc.classify.model_folder import write_folder
 from vlm_tsc.errors import InputError
 
@@ -104,7 +104,7 @@ class MaskedTransformerClassifier(BaseClassifier):
         validation = None
         if indices.validation is not None:
             validation = [cases[i] for i in indices.validation], codes[indices.validation]
-        start = None if self.start_from is None else read_model(Path(self.start_from))
+        start = None if self.start_from is None else Model.read(Path(self.start_from))
         self.model_ = train_model(
             [cases[i] for i in indices.train],
             codes[indices.train],
@@ -150,7 +150,7 @@ class MaskedTransformerClassifier(BaseClassifier):
         InputError
             When the folder holds no finished model.
         """
-        model = read_model(Path(folder))
+        model = Model.read(Path(folder))
         made = cls(**model.hyperparameters.model_dump())
         made.classes_ = np.array(model.classes)
         made.n_classes_ = len(made.classes_)
