@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from aeon.classification.base import BaseClassifier
 
-from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import Splits
 from vlm_tsc.bases import load_base
+from vlm_tsc.classify.series_classifier import SeriesClassifier, as_floats, training_set
 from vlm_tsc.config import settings_from
 from vlm_tsc.conversation.cards import DatasetCard
 from vlm_tsc.run import presentation_settings
@@ -24,7 +23,7 @@ PARTS: tuple[Part, ...] = ("vision", "decoder")
 _PENALTIES = np.logspace(-1, 5, 13)  # of the ridge; chosen by leave-one-out on the training cases
 
 
-class ProbeClassifier(BaseClassifier):
+class ProbeClassifier(SeriesClassifier):
     """Ridge classifier on features of a base that is not trained.
 
     Parameters
@@ -47,12 +46,7 @@ class ProbeClassifier(BaseClassifier):
     """
 
     _tags = {  # noqa: RUF012  # aeon reads a plain class attribute
-        "capability:multivariate": True,
-        "capability:unequal_length": True,
-        "X_inner_type": ["np-list", "numpy3D"],
         "algorithm_type": "feature",
-        "non_deterministic": True,  # sums depend on the number of threads
-        "cant_pickle": False,
         "python_dependencies": ["torch", "transformers"],
     }
 
@@ -70,10 +64,7 @@ class ProbeClassifier(BaseClassifier):
         from vlm_tsc.conversation.prepare import choose_presentation
 
         model, processor, settings = self._open()
-        labels = np.array([str(label) for label in y])
-        ids = tuple(f"train-{i:05d}" for i in range(len(labels)))
-        names = tuple(str(label) for label in self.classes_)
-        train = SeriesSet([np.asarray(case, dtype=np.float64) for case in X], labels, names, "series", ids)
+        train = training_set(X, y, self.classes_)
         splits = Splits(train, None, train.select(np.array([], dtype=int)), "own")
         base = load_base(self.base, settings.llava_root)
         options = presentation_settings(settings)
@@ -97,7 +88,7 @@ class ProbeClassifier(BaseClassifier):
     def _features(self, X: Any, model: Any, processor: Any, settings: Any) -> np.ndarray:
         from vlm_tsc.answer.features import features
 
-        shown = [self.presentation_.show(np.asarray(case, dtype=np.float64)) for case in X]
+        shown = [self.presentation_.show(case) for case in as_floats(X)]
         return features(model, processor, shown, self.part, batch_size=settings.eval_batch_size or 8)
 
     @classmethod

@@ -181,7 +181,7 @@ def run_inception_time(
         options = {**chosen.model_dump(), "random_state": seed, "model_dir": str(folder.path / "model")}
         classifier = InceptionTimeClassifier(**options)
         classifier.fit(train.X, train.y)
-        return answer(classifier.ensemble_, test)
+        return answer(classifier.model_, test)
 
     method = Method(NAME, run, chosen.model_dump(), fit_and_answer, asked=asked)
     return run_trained(method, splits, train, runs, seed=seed, given=given)
