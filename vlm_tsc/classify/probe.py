@@ -63,18 +63,28 @@ class ProbeClassifier(SeriesClassifier):
 
         from vlm_tsc.conversation.prepare import choose_presentation
 
-        model, processor, settings = self._open()
+        _, processor, settings = self._opened_base()
         train = training_set(X, y, self.classes_)
         splits = Splits(train, None, train.select(np.array([], dtype=int)), "own")
         base = load_base(self.base, settings.llava_root)
         options = presentation_settings(settings)
         self.presentation_ = choose_presentation(splits, processor, base, DatasetCard(), **options).presentation
         self.ridge_ = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=_PENALTIES))
-        self.ridge_.fit(self._features(X, model, processor, settings), y)
+        self.ridge_.fit(self._features(X), y)
         return self
 
     def _predict(self, X: Any) -> np.ndarray:
-        return self.ridge_.predict(self._features(X, *self._open()))
+        return self.ridge_.predict(self._features(X))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled without the base, which is opened again when it is needed."""
+        return {name: value for name, value in self.__dict__.items() if name != "_base"}
+
+    def _opened_base(self) -> tuple[Any, Any, Any]:
+        """Model, processor and settings, opened once."""
+        if not hasattr(self, "_base"):
+            self._base = self._open()
+        return self._base
 
     def _open(self) -> tuple[Any, Any, Any]:
         from vlm_tsc.answer.model import choose_precision, device, load_model
@@ -85,9 +95,10 @@ class ProbeClassifier(SeriesClassifier):
         model, processor = load_model(folder, choose_precision(settings.precision))
         return model.to(device()), processor, settings
 
-    def _features(self, X: Any, model: Any, processor: Any, settings: Any) -> np.ndarray:
+    def _features(self, X: Any) -> np.ndarray:
         from vlm_tsc.answer.features import features
 
+        model, processor, settings = self._opened_base()
         shown = [self.presentation_.show(case) for case in as_floats(X)]
         return features(model, processor, shown, self.part, batch_size=settings.eval_batch_size or 8)
 
