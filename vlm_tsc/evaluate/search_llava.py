@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.search import STUDY_FILE, Range, Score, Space, held_out_parts, mean_score, search
 from vlm_tsc.files import write_json
+from vlm_tsc.launcher import refuse_several
 from vlm_tsc.manifest import data_hash
 from vlm_tsc.run import RunFolder, training_settings
 from vlm_tsc.settings import Settings
@@ -42,8 +41,7 @@ def search_settings(settings: Settings, run: RunFolder, splits: Splits, seed: in
     InputError
         Under a launcher of several processes, or when a class of train has a single case.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("a search runs in one process", where="--search", fix="search first, without a launcher")
+    refuse_several("a search runs in one process", where="--search", fix="search first, without a launcher")
     from vlm_tsc.answer.model import be_quiet
 
     be_quiet()

@@ -18,6 +18,7 @@ from vlm_tsc.classify.inception_time.hyperparameters import PRESETS
 from vlm_tsc.classify.inception_time.options import PredictOptions, TrainOptions
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_text
+from vlm_tsc.launcher import refuse_several
 from vlm_tsc.options import model_from_cli
 from vlm_tsc.terminal import answer, say
 
@@ -83,6 +84,7 @@ def predict(argv: Sequence[str]) -> None:
     """
     required = ("model_dir", "input", "output")
     options = model_from_cli(argv, PredictOptions, prog=f"{PROG} predict", description=PREDICT, required=required)
+    refuse_several("predict runs in one process", fix="start it without a launcher")
     _exists(options.input, "--input")
     from vlm_tsc.classify.inception_time.ensemble import Ensemble
 
