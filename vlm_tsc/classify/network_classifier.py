@@ -84,6 +84,7 @@ class NetworkClassifier(SeriesClassifier):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        for name, value in state.items():
+            setattr(self, name, value)
         if "model_" in state:
             self.model_ = self._network_class.from_files(state["model_"])

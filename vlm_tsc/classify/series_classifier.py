@@ -41,7 +41,7 @@ def as_floats(X: Any) -> list[np.ndarray]:
     return [np.asarray(case, dtype=np.float64) for case in X]
 
 
-def training_set(X: Any, y: np.ndarray, classes: Sequence[Any]) -> SeriesSet:
+def training_set(X: Any, y: np.ndarray, classes: np.ndarray) -> SeriesSet:
     """What `fit` was given, labels and classes as text."""
     labels = np.array([str(label) for label in y])
     ids = tuple(f"train-{i:05d}" for i in range(len(labels)))
