@@ -23,6 +23,7 @@ from vlm_tsc.evaluate import published, run_baseline
 from vlm_tsc.evaluate.baseline import OPTIONS
 from vlm_tsc.evaluate.trained import PROBES
 from vlm_tsc.job import load_splits
+from vlm_tsc.launcher import refuse_several
 from vlm_tsc.options import option
 from vlm_tsc.report import collect, table
 from vlm_tsc.run import shown_settings
@@ -43,12 +44,13 @@ def main(argv: list[str]) -> int:
     name, words = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else ("BASELINE", argv)
     if name == "inception-time":
         return _inception_time(words)
+    if not {"-h", "--help"} & set(words):  # refused before anything is read
+        refuse_unknown(name, TRAINED_BASELINES)
+        refuse_several(f"{name} runs in one process", fix="start it without a launcher; inception-time shares its work")
     if name == "masked-transformer":
         return _masked_transformer(words)
     if name in PROBES:
         return _probe(name, words)
-    if not {"-h", "--help"} & set(words):  # refused before anything is read
-        refuse_unknown(name, TRAINED_BASELINES)
     settings, own = settings_and_own_from_cli(
         words, SeedOption, prog=f"{PROG} {name}", description=DESCRIPTION, groups=GROUPS
     )

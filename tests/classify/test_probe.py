@@ -10,6 +10,7 @@ import torch
 from aeon.testing.estimator_checking import check_estimator
 
 from tests.conftest import make_set
+from vlm_tsc.answer import model as model_module
 from vlm_tsc.answer.batch import encode_prompts
 from vlm_tsc.answer.features import features
 from vlm_tsc.answer.model import load_model
@@ -49,6 +50,20 @@ def test_the_base_is_not_trained(tiny_base):
     train = make_set(8, 0)
     ProbeClassifier(str(tiny_base)).fit(train.X, train.y)
     assert before == {path.name: path.read_bytes() for path in tiny_base.iterdir()}
+
+
+def test_the_base_is_opened_once_and_not_pickled(tiny_base, monkeypatch):
+    opened = []
+    monkeypatch.setattr(model_module, "load_model", lambda *how: opened.append(how) or load_model(*how))
+    train = make_set(8, 0)
+    probe = ProbeClassifier(str(tiny_base)).fit(train.X, train.y)
+    expected = probe.predict(train.X).tolist()
+    assert len(opened) == 1
+    pickled = pickle.dumps(probe)
+    assert len(pickled) < (tiny_base / "model.safetensors").stat().st_size
+    again = pickle.loads(pickled)
+    assert again.predict(train.X).tolist() == again.predict(train.X).tolist() == expected
+    assert len(opened) == 2
 
 
 def test_features_are_the_projectors_output_and_the_last_state(tiny_base):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from vlm_tsc.classify.ranks import ALONE, Ranks
+from vlm_tsc.classify.ranks import ALONE, Ranks, Tensors
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_bytes, write_text
 from vlm_tsc.terminal import bar
@@ -21,19 +23,55 @@ STATE_FILE = "state.safetensors"  # everything a resumed run needs, in one file:
 LOG_FILE = "log.jsonl"
 
 
-class Resumable(Protocol):
-    """The state of a training run between two epochs; `seconds` of training, those before an interruption included."""
+class Resumable(ABC):
+    """The state of a training run between two epochs.
 
-    epoch: int
-    seconds: float
+    Attributes
+    ----------
+    network : torch.nn.Module
+    random_state : int
+    best : dict of str to Tensor
+        Weights that count if no better ones follow.
+    epoch : int
+        Epochs that are done.
+    seconds : float
+        Of training, those before an interruption included.
+    """
 
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """Everything the next epoch depends on, by name; `epoch` and `seconds` too."""
-        ...
+    def __init__(self, network: torch.nn.Module, random_state: int):
+        self.network: Any = network
+        self.random_state = random_state
+        self.best = {name: value.clone() for name, value in network.state_dict().items()}
+        self.epoch = 0
+        self.seconds = 0.0
 
-    def load(self, tensors: dict[str, torch.Tensor]) -> None:
+    @abstractmethod
+    def own_tensors(self) -> Tensors:
+        """What the next epoch depends on besides, by name."""
+
+    @abstractmethod
+    def load_own(self, tensors: Tensors) -> None:
+        """Take over what `own_tensors` gave, of all tensors."""
+
+    def tensors(self) -> Tensors:
+        """Everything the next epoch depends on, by name."""
+        named = in_groups(network=self.network.state_dict(), best=self.best) | self.own_tensors()
+        return named | {"epoch": torch.tensor(self.epoch), "seconds": torch.tensor(self.seconds, dtype=torch.float64)}
+
+    def load(self, tensors: Tensors) -> None:
         """Take over what `tensors` gave."""
-        ...
+        groups = by_group(tensors)
+        self.network.load_state_dict(groups["network"])
+        self.best = {name: groups["best"][name].to(value.device) for name, value in self.best.items()}
+        self.load_own(tensors)
+        self.epoch, self.seconds = int(tensors["epoch"]), float(tensors["seconds"])
+
+    def check_finite(self, loss: float, got: Any = None) -> None:
+        """Raise InputError where an epoch's loss, of which `got` tells more, is no longer a number."""
+        if not math.isfinite(loss):
+            where = f"epoch {self.epoch}"
+            got = loss if got is None else got
+            raise InputError("the training loss is not finite", where=where, got=got, fix="a lower lr")
 
 
 def run_epochs(
@@ -81,9 +119,14 @@ def run_epochs(
             progress.update()
 
 
-def by_group(tensors: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
-    """Tensors called `group.name` as group → name → tensor."""
-    groups: dict[str, dict[str, torch.Tensor]] = {}
+def in_groups(**groups: Mapping[str, torch.Tensor]) -> Tensors:
+    """Tensors of several groups as one: name → tensor of `group` becomes `group.name` → tensor."""
+    return {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
+
+
+def by_group(tensors: Tensors) -> dict[str, Tensors]:
+    """What `in_groups` was given: group → name → tensor."""
+    groups: dict[str, Tensors] = {}
     for name, value in tensors.items():
         group, _, rest = name.partition(".")
         groups.setdefault(group, {})[rest] = value
@@ -115,5 +158,5 @@ def _go_on(training: Resumable, folder: Path, fingerprint: str, ranks: Ranks) ->
     write_text(folder / LOG_FILE, "".join(lines))
 
 
-def _plain(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _plain(tensors: Tensors) -> Tensors:
     return {name: value.detach().contiguous() for name, value in tensors.items()}

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from aeon.classification.base import BaseClassifier
 
-from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import Splits, official
 from vlm_tsc.bases import load_base
 from vlm_tsc.classify.saved import find_saved
+from vlm_tsc.classify.series_classifier import SeriesClassifier, as_floats, training_set
 from vlm_tsc.config import settings_from
 from vlm_tsc.conversation.cards import DatasetCard
 from vlm_tsc.run import presentation_settings, view_settings
@@ -24,7 +23,7 @@ from vlm_tsc.run import presentation_settings, view_settings
 RUN_SETTINGS = ("views", "context_length", "seed", "precision", "eval_batch_size", "llava_root")
 
 
-class LlavaClassifier(BaseClassifier):
+class LlavaClassifier(SeriesClassifier):
     """A LoRA-fine-tuned LLaVA that sees each series as a plot and answers with its class.
 
     Parameters
@@ -63,16 +62,9 @@ class LlavaClassifier(BaseClassifier):
     """
 
     _tags = {  # noqa: RUF012  # aeon reads a plain class attribute
-        "capability:multivariate": True,
-        "capability:unequal_length": True,
-        "X_inner_type": ["np-list", "numpy3D"],
         "algorithm_type": "deeplearning",
-        "non_deterministic": True,  # bfloat16 sums depend on the number of threads
-        "cant_pickle": False,
-        "python_dependencies": [
-            "torch",
-            "transformers",
-        ],  # aeon imports them; peft takes seconds, and only fit needs it
+        # aeon imports them; peft takes seconds, and only fit needs it
+        "python_dependencies": ["torch", "transformers"],
     }
 
     def __init__(
@@ -119,10 +111,8 @@ class LlavaClassifier(BaseClassifier):
 
     def _splits(self, X: Any, y: np.ndarray) -> Splits:
         """All cases as train, or a fifth of them as validation by the rule of the official split; nothing to test."""
-        labels = np.array([str(label) for label in y])
-        ids = tuple(f"train-{i:05d}" for i in range(len(labels)))
-        cases = SeriesSet(_as_floats(X), labels, tuple(str(label) for label in self.classes_), "series", ids)
-        parts = official(labels, len(labels), self.random_state)
+        cases = training_set(X, y, self.classes_)
+        parts = official(cases.y, cases.n_cases, self.random_state)
         validation = None if parts.validation is None else cases.select(parts.validation)
         return Splits(cases.select(parts.train), validation, cases.select(parts.test), "own")
 
@@ -132,7 +122,7 @@ class LlavaClassifier(BaseClassifier):
         from vlm_tsc.conversation.augmented import more_views
 
         settings = self._resolved()
-        cases = _as_floats(X)
+        cases = as_floats(X)
         ids = [f"{zlib.crc32(case.tobytes()):08x}" for case in cases]  # a case is viewed alike in any company
         more = more_views(cases, ids, self.presentation_, self.processor_, **view_settings(settings, settings.seed))
         return ask_views(
@@ -143,9 +133,6 @@ class LlavaClassifier(BaseClassifier):
             batch_size=settings.eval_batch_size or 8,
             precision=choose_precision(settings.precision),
         ).probabilities
-
-    def _predict(self, X: Any) -> np.ndarray:
-        return self.classes_[self._predict_proba(X).argmax(axis=1)]
 
     def save(self, folder: Path | str) -> None:
         """Write the adapter folder: adapter, projector, how cases are shown, and the base's name and hash."""
@@ -173,13 +160,10 @@ class LlavaClassifier(BaseClassifier):
         if not Path(own.get("llava_root", "/")).is_dir():  # the run was made on another machine
             del own["llava_root"]
         made = cls(base=facts["name"], settings={"augment": facts["augment"], **own, **(settings or {})})
-        made.classes_ = np.array(presentation.builder.answer_map.class_names)
-        made.n_classes_ = len(made.classes_)
-        made._class_dictionary = {label: i for i, label in enumerate(made.classes_)}
         made.facts_ = facts
         made._adapter_files = _read_files(folder)
         made._open_adapter()
-        made.is_fitted = True
+        made._fitted_to(presentation.builder.answer_map.class_names)
         return made
 
     def __getstate__(self) -> dict[str, Any]:
@@ -217,10 +201,6 @@ class LlavaClassifier(BaseClassifier):
     def _get_test_params(cls, parameter_set: str = "default") -> dict[str, Any]:
         """Two steps of training, for aeon's estimator checks."""
         return {"num_epochs": 0.2, "batch_size": 4, "settings": {"precision": "fp32"}}
-
-
-def _as_floats(X: Any) -> list[np.ndarray]:
-    return [np.asarray(case, dtype=np.float64) for case in X]
 
 
 def _read_files(folder: Path) -> dict[str, bytes]:

@@ -51,6 +51,11 @@ def packed(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> dic
     return {WEIGHTS: data, FACTS: (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode()}
 
 
+def digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256, in hex, of weights."""
+    return hashlib.sha256(packed(tensors, {})[WEIGHTS]).hexdigest()
+
+
 def facts_of(files: Mapping[str, bytes], kind: str, format_: int) -> dict[str, Any]:
     """The facts in the files that `packed` made of a classifier `kind`.
 
@@ -88,6 +93,5 @@ def read_folder(folder: Path, fix: str | None = None) -> dict[str, bytes]:
     """
     for name in (FACTS, WEIGHTS):
         if not (folder / name).is_file():
-            fix = fix or "python eval/baselines.py inception-time train … makes one"
             raise InputError("this is no finished model", where=folder, got=f"no {name}", fix=fix)
     return {name: (folder / name).read_bytes() for name in (WEIGHTS, FACTS)}

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from aeon.classification.base import BaseClassifier
 
-from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import Splits
 from vlm_tsc.bases import load_base
+from vlm_tsc.classify.series_classifier import SeriesClassifier, as_floats, training_set
 from vlm_tsc.config import settings_from
 from vlm_tsc.conversation.cards import DatasetCard
 from vlm_tsc.run import presentation_settings
@@ -24,7 +23,7 @@ PARTS: tuple[Part, ...] = ("vision", "decoder")
 _PENALTIES = np.logspace(-1, 5, 13)  # of the ridge; chosen by leave-one-out on the training cases
 
 
-class ProbeClassifier(BaseClassifier):
+class ProbeClassifier(SeriesClassifier):
     """Ridge classifier on features of a base that is not trained.
 
     Parameters
@@ -47,12 +46,7 @@ class ProbeClassifier(BaseClassifier):
     """
 
     _tags = {  # noqa: RUF012  # aeon reads a plain class attribute
-        "capability:multivariate": True,
-        "capability:unequal_length": True,
-        "X_inner_type": ["np-list", "numpy3D"],
         "algorithm_type": "feature",
-        "non_deterministic": True,  # sums depend on the number of threads
-        "cant_pickle": False,
         "python_dependencies": ["torch", "transformers"],
     }
 
@@ -69,21 +63,28 @@ class ProbeClassifier(BaseClassifier):
 
         from vlm_tsc.conversation.prepare import choose_presentation
 
-        model, processor, settings = self._open()
-        labels = np.array([str(label) for label in y])
-        ids = tuple(f"train-{i:05d}" for i in range(len(labels)))
-        names = tuple(str(label) for label in self.classes_)
-        train = SeriesSet([np.asarray(case, dtype=np.float64) for case in X], labels, names, "series", ids)
+        _, processor, settings = self._opened_base()
+        train = training_set(X, y, self.classes_)
         splits = Splits(train, None, train.select(np.array([], dtype=int)), "own")
         base = load_base(self.base, settings.llava_root)
         options = presentation_settings(settings)
         self.presentation_ = choose_presentation(splits, processor, base, DatasetCard(), **options).presentation
         self.ridge_ = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=_PENALTIES))
-        self.ridge_.fit(self._features(X, model, processor, settings), y)
+        self.ridge_.fit(self._features(X), y)
         return self
 
     def _predict(self, X: Any) -> np.ndarray:
-        return self.ridge_.predict(self._features(X, *self._open()))
+        return self.ridge_.predict(self._features(X))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled without the base, which is opened again when it is needed."""
+        return {name: value for name, value in self.__dict__.items() if name != "_base"}
+
+    def _opened_base(self) -> tuple[Any, Any, Any]:
+        """Model, processor and settings, opened once."""
+        if not hasattr(self, "_base"):
+            self._base = self._open()
+        return self._base
 
     def _open(self) -> tuple[Any, Any, Any]:
         from vlm_tsc.answer.model import choose_precision, device, load_model
@@ -94,10 +95,11 @@ class ProbeClassifier(BaseClassifier):
         model, processor = load_model(folder, choose_precision(settings.precision))
         return model.to(device()), processor, settings
 
-    def _features(self, X: Any, model: Any, processor: Any, settings: Any) -> np.ndarray:
+    def _features(self, X: Any) -> np.ndarray:
         from vlm_tsc.answer.features import features
 
-        shown = [self.presentation_.show(np.asarray(case, dtype=np.float64)) for case in X]
+        model, processor, settings = self._opened_base()
+        shown = [self.presentation_.show(case) for case in as_floats(X)]
         return features(model, processor, shown, self.part, batch_size=settings.eval_batch_size or 8)
 
     @classmethod

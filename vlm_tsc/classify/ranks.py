@@ -8,12 +8,13 @@ train the five in the time of one. More processes than members would have nothin
 from __future__ import annotations
 
 import atexit
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from safetensors.torch import load, save
+
+from vlm_tsc.launcher import n_processes
 
 Tensors = dict[str, torch.Tensor]
 
@@ -99,7 +100,7 @@ def current_ranks() -> Ranks:
 def join_processes() -> Ranks:
     """Meet the other processes of a launcher such as torchrun, if there is one."""
     global _joined
-    if _joined is ALONE and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if _joined is ALONE and n_processes() > 1:
         from accelerate import PartialState
 
         state = PartialState(cpu=not torch.cuda.is_available())  # NCCL and a GPU each, or gloo

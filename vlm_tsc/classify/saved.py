@@ -142,5 +142,5 @@ def n_timepoints_of(classifier: Any) -> int | None:
 
 def _trained(classifier: Any) -> Any:
     """The network of a trained baseline, which knows its training cases; None for a LLaVA, whose adapter's facts do."""
-    found = (getattr(classifier, name, None) for name in ("ensemble_", "model_"))
-    return next((one for one in found if hasattr(one, "n_timepoints")), None)
+    model = getattr(classifier, "model_", None)
+    return model if hasattr(model, "n_timepoints") else None

@@ -185,7 +185,7 @@ def _each(tasks: list[Task], workers: int) -> Iterator[list[Record]]:
 def _in_processes(tasks: list[Task], workers: int) -> Iterator[list[Record]]:
     # a clean server process: forking this one, with torch's and the tokenizer's threads in it, could dead-lock
     context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, "matplotlib.backends.backend_agg"])  # the latter when a line is drawn
     with ProcessPoolExecutor(min(workers, len(tasks)), context) as pool:
         yield from pool.map(_draw_cases, tasks)
 

@@ -14,8 +14,9 @@ from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.classify.epochs import LOG_FILE
 from vlm_tsc.classify.masked_transformer.encoder_folder import DEFAULT, FRESH, Pretrained, find_encoder, read_encoder
 from vlm_tsc.classify.masked_transformer.hyperparameters import Hyperparameters
-from vlm_tsc.classify.masked_transformer.model import Labelled, Model, train_model
+from vlm_tsc.classify.masked_transformer.model import Model, train_model
 from vlm_tsc.classify.masked_transformer.options import RunOptions
+from vlm_tsc.classify.trained_network import Labelled
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.baseline import Answered, baseline_folder
 from vlm_tsc.evaluate.embedding import draw_embedding

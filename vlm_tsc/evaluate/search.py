@@ -14,6 +14,7 @@ from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import training_cases
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_json
+from vlm_tsc.launcher import refuse_several
 from vlm_tsc.manifest import data_hash
 
 if TYPE_CHECKING:
@@ -99,8 +100,9 @@ def choose(
     Raises
     ------
     InputError
-        When a class of train has a single case, or no trial could be trained.
+        Under a launcher of several processes, when a class of train has a single case, or no trial could be trained.
     """
+    refuse_several("a search runs in one process", where="--search", fix="search first, without a launcher")
     parts = held_out_parts(splits, seed)
     sizes = [held_out.n_cases for _, held_out in parts]
     # the test part is no argument of it
@@ -113,12 +115,6 @@ def choose(
     found = search(folder / STUDY_FILE, key, space, n_trials, score, seed=seed)
     write_json(folder / "search.json", {"chosen": found.chosen, "held_out": sizes, "trials": found.trials})
     return found.chosen
-
-
-def refuse_several(processes: int) -> None:
-    """A search runs in one process."""
-    if processes > 1:
-        raise InputError("a search runs in one process", where="--search", fix="search first, without a launcher")
 
 
 def held_out_parts(splits: Splits, seed: int) -> list[Part]:

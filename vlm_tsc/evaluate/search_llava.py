@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from vlm_tsc.evaluate.search import Part, Range, Score, Space, choose, refuse_several
+from vlm_tsc.evaluate.search import Part, Range, Score, Space, choose
 from vlm_tsc.run import RunFolder, training_settings
 from vlm_tsc.settings import Settings
 
@@ -38,7 +37,6 @@ def search_settings(settings: Settings, run: RunFolder, splits: Splits, seed: in
     InputError
         Under a launcher of several processes, or when a class of train has a single case.
     """
-    refuse_several(int(os.environ.get("WORLD_SIZE", "1")))
     from vlm_tsc.answer.model import be_quiet
 
     be_quiet()

@@ -18,7 +18,7 @@ from vlm_tsc.archive.splits import training_cases
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
 from vlm_tsc.evaluate.baseline import STAGE, Answered, NotRun, baseline_folder, run_baseline, write_run
 from vlm_tsc.evaluate.metrics import read_metrics
-from vlm_tsc.evaluate.search import INCEPTION_TIME, Part, Score, choose, refuse_several, scores_of
+from vlm_tsc.evaluate.search import INCEPTION_TIME, Part, Score, choose, scores_of
 from vlm_tsc.manifest import begin_stage, check_stage, data_hash, finish_stage
 from vlm_tsc.run import RunFolder
 from vlm_tsc.settings import USUAL_BASE
@@ -178,7 +178,7 @@ def run_inception_time(
         options = {**chosen.model_dump(), "random_state": seed, "model_dir": str(folder.path / "model")}
         classifier = InceptionTimeClassifier(**options)
         classifier.fit(train.X, train.y)
-        return answer(classifier.ensemble_, test)
+        return answer(classifier.model_, test)
 
     method = Method(NAME, run, chosen.model_dump(), fit_and_answer, asked=asked)
     return run_trained(method, splits, train, runs, seed=seed, given=given)
@@ -196,9 +196,7 @@ def _searched(
     folder: Path, splits: Splits, hyperparameters: Hyperparameters, search: Search, seed: int
 ) -> Hyperparameters:
     """The hyperparameters with the chosen ones in them."""
-    from vlm_tsc.classify.ranks import current_ranks
 
-    refuse_several(current_ranks().count)
     trials = folder / "trials"  # models of one trial, so that an interrupted one goes on
 
     def scores(parts: list[Part], values: dict[str, Any], trial: str) -> list[Score]:

@@ -29,8 +29,9 @@ from vlm_tsc.finetune.draws import Draw, TrainingDraws
 from vlm_tsc.finetune.parts import make_trainable, projector_names, quantisation_of
 from vlm_tsc.finetune.preflight import check_sees_picture, check_supervision
 from vlm_tsc.finetune.progress import Curves, OnLog, ProgressLines
-from vlm_tsc.finetune.ranks import Batches, deepspeed_for, note_batches, world_size
+from vlm_tsc.finetune.ranks import Batches, deepspeed_for, note_batches
 from vlm_tsc.finetune.trainer import AnswerTrainer
+from vlm_tsc.launcher import n_processes
 from vlm_tsc.terminal import is_first
 
 _PREFLIGHT_CASES = 8
@@ -94,7 +95,7 @@ def fit_adapter(
         train.ids,
         [answers.answer_of(label) for label in train.y],
         augmented,
-        n_draws=steps * batch_size * gradient_accumulation * world_size(),
+        n_draws=steps * batch_size * gradient_accumulation * n_processes(),
         seed=seed,
     )
     checkpoints = checkpoints_beside(adapter_folder)
@@ -122,7 +123,7 @@ def fit_adapter(
         metric_for_best_model="eval_score",
         greater_is_better=True,
         report_to=[],  # `on_log` tells the trackers: theirs of Hugging Face name the same figure differently
-        deepspeed=deepspeed and deepspeed_for(checkpoint, world_size(), deepspeed, is_first=is_first()),
+        deepspeed=deepspeed and deepspeed_for(checkpoint, n_processes(), deepspeed, is_first=is_first()),
         remove_unused_columns=False,
         dataloader_num_workers=workers,
         disable_tqdm=True,  # our own lines are shorter
@@ -164,7 +165,7 @@ def fit_adapter(
     started = time.monotonic()
     with full_disk_named(adapter_folder.parent):
         if trainer.is_world_process_zero():
-            note_batches(checkpoints, Batches(batch_size * gradient_accumulation * world_size(), steps))
+            note_batches(checkpoints, Batches(batch_size * gradient_accumulation * n_processes(), steps))
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
         part = adapter_folder.with_name(adapter_folder.name + ".part")
         if trainer.is_world_process_zero():

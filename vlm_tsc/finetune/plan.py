@@ -24,9 +24,10 @@ from vlm_tsc.errors import InputError
 from vlm_tsc.finetune.checkpoints import checkpoints_beside, last_whole_checkpoint
 from vlm_tsc.finetune.estimate import Plan
 from vlm_tsc.finetune.micro_batch import check_divides, fitting_micro_batch, warn_if_too_large
-from vlm_tsc.finetune.ranks import Batches, begun_with, largest_part, world_size
+from vlm_tsc.finetune.ranks import Batches, begun_with, largest_part
 from vlm_tsc.finetune.sizes import sizes_of
 from vlm_tsc.finetune.steps import choose_steps
+from vlm_tsc.launcher import n_processes
 from vlm_tsc.settings import Settings
 
 _LONGEST = 32  # questions whose tokens are counted
@@ -59,7 +60,7 @@ def choose_batches(settings: Settings, base: BaseConfig, n_cases: int, adapter_f
     if last_whole_checkpoint(checkpoints) is not None and (begun := begun_with(checkpoints)) is not None:
         return begun
     assert settings.batch_size is not None
-    cases = settings.batch_size * settings.gradient_accumulation * world_size()
+    cases = settings.batch_size * settings.gradient_accumulation * n_processes()
     steps = choose_steps(
         n_cases,
         cases,
@@ -81,7 +82,7 @@ def choose_micro_batch(
         given = largest_part(batch_size, given)
     sizes = sizes_of(AutoConfig.from_pretrained(folder), base.lora_targets)
     tokens, image_tokens = _longest(load_processor(folder), presentation, splits)
-    ranks = world_size()
+    ranks = n_processes()
     if device().type == "cpu":
         plan = plan_of(settings, tokens, image_tokens, width=4, fused=False, ranks=ranks)
         micro_batch = check_divides(given or batch_size, batch_size)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from argparse import Namespace
 from contextlib import redirect_stdout
 from io import StringIO
@@ -17,11 +16,6 @@ from vlm_tsc.files import write_json
 log = logging.getLogger(__name__)
 
 _FILE = "batches.json"
-
-
-def world_size() -> int:
-    """Processes that train together, as their launcher says."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 class Batches(NamedTuple):

@@ -25,7 +25,8 @@ from vlm_tsc.finetune.fit import fit_adapter
 from vlm_tsc.finetune.parts import quantisation_of
 from vlm_tsc.finetune.plan import choose_batches, choose_micro_batch, one_rank_without_a_launcher, zero_stage
 from vlm_tsc.finetune.progress import OnLog
-from vlm_tsc.finetune.ranks import share, world_size
+from vlm_tsc.finetune.ranks import share
+from vlm_tsc.launcher import n_processes
 from vlm_tsc.settings import Settings
 from vlm_tsc.terminal import working
 
@@ -58,7 +59,7 @@ def finetune_with(
             fix="--deepspeed configs/deepspeed/zero2.json, or --method lora",
         )
     batches = choose_batches(settings, base, splits.train.n_cases, adapter_folder)
-    cases = share(batches.cases, world_size())
+    cases = share(batches.cases, n_processes())
     micro_batch = choose_micro_batch(settings, base, base_folder, splits, presentation, cases)
     weights = torch.float32 if settings.method == "full" else precision  # trained weights are in float32
     with working(f"loading {settings.base}") if progress else nullcontext():

@@ -11,9 +11,6 @@ import math
 from typing import Literal
 
 import numpy as np
-from matplotlib.backends.backend_agg import RendererAgg
-from matplotlib.path import Path
-from matplotlib.transforms import IdentityTransform
 
 from vlm_tsc.representation.limits import case_limits
 
@@ -101,6 +98,11 @@ def to_pixels(time: np.ndarray, share: np.ndarray, width: int, height: int) -> n
 
 def ink(polyline: np.ndarray, width: int, height: int) -> np.ndarray:
     """Anti-aliased coverage of one polyline, (height, width) uint8."""
+    # only when it is drawn: a quarter of a second to import
+    from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.path import Path
+    from matplotlib.transforms import IdentityTransform
+
     canvas = RendererAgg(width, height, _DPI)
     pen = canvas.new_gc()
     pen.set_linewidth(max(1.2, min(width, height) / 140))

@@ -11,7 +11,7 @@ from aeon.testing.estimator_checking import check_estimator
 
 from tests.conftest import make_set
 from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier
-from vlm_tsc.classify.inception_time.ensemble import FACTS, WEIGHTS
+from vlm_tsc.classify.model_folder import FACTS, WEIGHTS
 from vlm_tsc.errors import InputError
 
 SMALL = {"filters": 2, "depth": 3, "models": 2, "batch_size": 8, "lr": 0.01}

@@ -18,6 +18,7 @@ from vlm_tsc.classify.inception_time.hyperparameters import PRESETS
 from vlm_tsc.classify.inception_time.options import PredictOptions, TrainOptions
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_text
+from vlm_tsc.launcher import refuse_several
 from vlm_tsc.options import model_from_cli
 from vlm_tsc.terminal import answer, say
 
@@ -52,7 +53,6 @@ def train(argv: Sequence[str]) -> None:
     if options.start_from is not None and options.start_from.resolve() == options.model_dir.resolve():
         raise InputError("a model cannot go on from itself", where="--start-from", allowed="another folder")
     from vlm_tsc.classify.inception_time.ensemble import Ensemble, train_ensemble  # torch takes seconds
-    from vlm_tsc.classify.model_folder import read_folder
     from vlm_tsc.classify.ranks import join_processes
 
     ranks = join_processes()
@@ -65,7 +65,7 @@ def train(argv: Sequence[str]) -> None:
         random_state=options.seed,
         validation=validation,
         folder=options.model_dir,
-        start=None if start is None else Ensemble.from_files(read_folder(start), start),
+        start=None if start is None else Ensemble.read(start),
     )
     if ranks.is_first:
         say(f"{len(X)} cases, {len(classes)} classes; the model and its log.jsonl are in {options.model_dir}")
@@ -84,11 +84,11 @@ def predict(argv: Sequence[str]) -> None:
     """
     required = ("model_dir", "input", "output")
     options = model_from_cli(argv, PredictOptions, prog=f"{PROG} predict", description=PREDICT, required=required)
+    refuse_several("predict runs in one process", fix="start it without a launcher")
     _exists(options.input, "--input")
     from vlm_tsc.classify.inception_time.ensemble import Ensemble
-    from vlm_tsc.classify.model_folder import read_folder
 
-    model = Ensemble.from_files(read_folder(options.model_dir), options.model_dir)
+    model = Ensemble.read(options.model_dir)
     part = read_unlabelled(options.input)
     _fits(part, model.n_channels, model.n_timepoints)
     probabilities = model.probabilities(without_missing(part, "error"))

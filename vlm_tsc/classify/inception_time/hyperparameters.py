@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from vlm_tsc.classify.hyperparameters import NetworkHyperparameters
 from vlm_tsc.options import option
 
 GROUP = "inception-time"
@@ -19,16 +18,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-class Hyperparameters(BaseModel):
-    """Numbers that determine network and training; the defaults are the paper's.
-
-    Raises
-    ------
-    pydantic.ValidationError
-        With every wrong or unknown field.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+class Hyperparameters(NetworkHyperparameters):
+    """Numbers that determine network and training; the defaults are the paper's."""
 
     filters: int = option(GROUP, 32, "Filters of each convolution.", ge=1)
     depth: int = option(GROUP, 6, "Blocks of each network.", ge=1)

@@ -22,7 +22,7 @@ class RunOptions(Hyperparameters):
 
     def hyperparameters(self) -> Hyperparameters:
         """Without what is only an option."""
-        return Hyperparameters(**{name: getattr(self, name) for name in Hyperparameters.model_fields})
+        return Hyperparameters.of(self)
 
 
 class DatasetOptions(RunOptions):

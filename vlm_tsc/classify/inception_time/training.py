@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-from vlm_tsc.classify.epochs import by_group, run_epochs
+from vlm_tsc.classify.epochs import Resumable, by_group, in_groups, run_epochs
 from vlm_tsc.classify.inception_time.cases import Cases, epoch_batches
 from vlm_tsc.classify.inception_time.network import InceptionTime
 from vlm_tsc.classify.inception_time.optimizer import MemberAdam, Plateau
-from vlm_tsc.classify.ranks import ALONE, Ranks
-from vlm_tsc.errors import InputError
+from vlm_tsc.classify.ranks import ALONE, Ranks, Tensors
 
 
-class Training:
+class Training(Resumable):
     """The state of a training run between two epochs; with several processes, of this one's members.
 
     The weights that count in the end are those after each member's epoch of lowest training loss, as in the authors'
@@ -24,13 +22,11 @@ class Training:
     """
 
     def __init__(self, network: InceptionTime, rate: float, random_state: int, ranks: Ranks = ALONE):
-        self.network, self.random_state, self.ranks = network, random_state, ranks
+        super().__init__(network, random_state)
+        self.ranks = ranks
         self.optimizer = MemberAdam(dict(network.named_parameters()))
         self.plateau = Plateau(len(network.members), rate, network.head.device)
         self.best_losses = torch.full_like(self.plateau.best, torch.inf)
-        self.best = {name: value.clone() for name, value in network.state_dict().items()}
-        self.epoch = 0
-        self.seconds = 0.0  # of training, those before an interruption included
 
     def run_epoch(self, cases: Cases, batch_size: int) -> tuple[float, float]:
         """One pass; mean over the members of training loss and accuracy, both as met on the way.
@@ -53,9 +49,7 @@ class Training:
             sums += torch.stack([losses.detach(), (logits.argmax(2) == codes).sum(0)])
         losses, accuracies = sums / len(cases)
         loss, accuracy = self.ranks.average(torch.stack([losses.mean(), accuracies.mean()]), len(members)).tolist()
-        if not math.isfinite(loss):  # in every process alike, or the others would wait for this one
-            where = f"epoch {self.epoch}"
-            raise InputError("the training loss is not finite", where=where, got=losses.tolist(), fix="a lower lr")
+        self.check_finite(loss, losses.tolist())  # in every process alike, or the others would wait for this one
         self._keep_best(losses)
         self.plateau.step(losses)
         return loss, accuracy
@@ -72,23 +66,17 @@ class Training:
         self.network.load_state_dict(self.best)
         self.network.eval()
 
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """Everything the next epoch depends on, by name."""
-        groups = {"network": self.network.state_dict(), "best": self.best}
-        groups |= {"optimizer": self.optimizer.tensors(), "plateau": self.plateau.tensors()}
-        named = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
-        named |= {"best_losses": self.best_losses, "epoch": torch.tensor(self.epoch)}
-        return named | {"seconds": torch.tensor(self.seconds, dtype=torch.float64)}
+    def own_tensors(self) -> Tensors:
+        """See `Resumable`."""
+        groups = in_groups(optimizer=self.optimizer.tensors(), plateau=self.plateau.tensors())
+        return groups | {"best_losses": self.best_losses}
 
-    def load(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Take over what `tensors` gave."""
+    def load_own(self, tensors: Tensors) -> None:
+        """See `Resumable`."""
         groups = by_group(tensors)
-        self.network.load_state_dict(groups["network"])
-        self.best = {name: value.to(self.best_losses.device) for name, value in groups["best"].items()}
         self.optimizer.load(groups["optimizer"])
         self.plateau.load(groups["plateau"])
         self.best_losses = tensors["best_losses"].to(self.best_losses.device)
-        self.epoch, self.seconds = int(tensors["epoch"]), float(tensors["seconds"])
 
 
 def train(

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from aeon.classification.base import BaseClassifier
-from pydantic import ValidationError
 
 from vlm_tsc.archive.splits import official
 from vlm_tsc.classify.masked_transformer.encoder_folder import find_encoder
 from vlm_tsc.classify.masked_transformer.hyperparameters import Hyperparameters
-from vlm_tsc.classify.masked_transformer.model import Model, read_model, train_model
-from vlm_tsc.classify.model_folder import write_folder
-from vlm_tsc.errors import InputError
+from vlm_tsc.classify.masked_transformer.model import Model, train_model
+from vlm_tsc.classify.network_classifier import NetworkClassifier
+from vlm_tsc.classify.series_classifier import as_floats
 
 
-class MaskedTransformerClassifier(BaseClassifier):
+class MaskedTransformerClassifier(NetworkClassifier):
     """A BERT over patches of the series, from a pre-trained encoder or from fresh weights.
 
     Parameters
@@ -59,15 +56,9 @@ class MaskedTransformerClassifier(BaseClassifier):
     See `vlm_tsc.classify.masked_transformer`.
     """
 
-    _tags = {  # noqa: RUF012  # aeon reads a plain class attribute
-        "capability:multivariate": True,
-        "capability:unequal_length": True,
-        "X_inner_type": ["np-list", "numpy3D"],
-        "algorithm_type": "deeplearning",
-        "non_deterministic": True,  # sums depend on the number of threads
-        "cant_pickle": False,
-        "python_dependencies": ["torch", "transformers"],
-    }
+    _tags = {"python_dependencies": ["torch", "transformers"]}  # noqa: RUF012
+    _hyperparameters_class = Hyperparameters
+    _network_class = Model
 
     def __init__(
         self,
@@ -99,12 +90,12 @@ class MaskedTransformerClassifier(BaseClassifier):
         super().__init__()
 
     def _fit(self, X: Any, y: np.ndarray) -> MaskedTransformerClassifier:
-        cases, codes = _as_floats(X), np.array([self._class_dictionary[label] for label in y])
+        cases, codes = as_floats(X), self._codes(y)
         indices = official(codes, len(codes), self.random_state)
         validation = None
         if indices.validation is not None:
             validation = [cases[i] for i in indices.validation], codes[indices.validation]
-        start = None if self.start_from is None else read_model(Path(self.start_from))
+        start = self._start()
         self.model_ = train_model(
             [cases[i] for i in indices.train],
             codes[indices.train],
@@ -113,71 +104,13 @@ class MaskedTransformerClassifier(BaseClassifier):
             random_state=self.random_state,
             encoder=None if start else find_encoder(self.encoder),
             validation=validation,
-            folder=None if self.model_dir is None else Path(self.model_dir),
+            folder=self._folder(),
             start=start,
         )
         return self
-
-    def _hyperparameters(self) -> Hyperparameters:
-        try:
-            return Hyperparameters(**{name: getattr(self, name) for name in Hyperparameters.model_fields})
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = str(first["loc"][0])
-            raise InputError("this hyperparameter cannot be used", where=where, got=first["input"]) from None
-
-    def _predict_proba(self, X: Any) -> np.ndarray:
-        cases = _as_floats(X)
-        if len(cases[0]) != self.model_.n_channels:
-            got, allowed = len(cases[0]), self.model_.n_channels
-            raise InputError("the model takes another number of channels", where="X", got=got, allowed=allowed)
-        return self.model_.probabilities(cases)
-
-    def _predict(self, X: Any) -> np.ndarray:
-        return self.classes_[self._predict_proba(X).argmax(axis=1)]
-
-    def save(self, folder: Path | str) -> None:
-        """Write the model folder: weights, and what they are for."""
-        self._check_is_fitted()
-        write_folder(Path(folder), self.model_.files())
-
-    @classmethod
-    def load(cls, folder: Path | str) -> MaskedTransformerClassifier:
-        """A fitted classifier from a folder that `save`, or a training run, wrote.
-
-        Raises
-        ------
-        InputError
-            When the folder holds no finished model.
-        """
-        model = read_model(Path(folder))
-        made = cls(**model.hyperparameters.model_dump())
-        made.classes_ = np.array(model.classes)
-        made.n_classes_ = len(made.classes_)
-        made._class_dictionary = {label: i for i, label in enumerate(made.classes_)}
-        made.model_ = model
-        made.is_fitted = True
-        return made
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickled in memory as the model folder's files (safetensors and JSON), not as a live network."""
-        state = dict(self.__dict__)
-        if "model_" in state:
-            state["model_"] = state["model_"].files()
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
-        if "model_" in state:
-            self.model_ = Model.from_files(state["model_"])
 
     @classmethod
     def _get_test_params(cls, parameter_set: str = "default") -> dict[str, Any]:
         """A small and short training, for aeon's estimator checks."""
         sizes = {"width": 8, "layers": 1, "length": 16, "patch": 4}
         return {"encoder": "fresh", **sizes, "epochs": 2, "batch_size": 8}
-
-
-def _as_floats(X: Any) -> list[np.ndarray]:
-    return [np.asarray(case, dtype=np.float64) for case in X]

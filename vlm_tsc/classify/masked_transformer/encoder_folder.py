@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,8 +108,3 @@ def find_encoder(name: str) -> Pretrained | None:
     if name == FRESH or (name == DEFAULT and not (SHIPPED / WEIGHTS).is_file()):
         return None
     return read_encoder(SHIPPED if name == DEFAULT else name)
-
-
-def digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of weights, for fingerprints."""
-    return hashlib.sha256(packed(tensors, {})[WEIGHTS]).hexdigest()

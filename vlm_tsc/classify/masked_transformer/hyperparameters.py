@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from vlm_tsc.classify.hyperparameters import NetworkHyperparameters
 from vlm_tsc.classify.masked_transformer.shape import Shape
 from vlm_tsc.options import option
 
@@ -20,16 +19,8 @@ def _size(name: str, description: str, **limits: Any) -> Any:
     return option(GROUP, None, description, unset=unset, **limits)
 
 
-class Hyperparameters(BaseModel):
-    """Numbers that determine network and training.
-
-    Raises
-    ------
-    pydantic.ValidationError
-        With every wrong or unknown field.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+class Hyperparameters(NetworkHyperparameters):
+    """Numbers that determine network and training."""
 
     linear: bool = option(GROUP, False, "Train the last layer alone, on the encoder as it is.")
     width: int | None = _size("width", "Width of the transformer.", ge=4, multiple_of=4)

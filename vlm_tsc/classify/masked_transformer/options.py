@@ -32,4 +32,4 @@ class RunOptions(Hyperparameters):
 
     def hyperparameters(self) -> Hyperparameters:
         """Without what is only an option."""
-        return Hyperparameters(**{name: getattr(self, name) for name in Hyperparameters.model_fields})
+        return Hyperparameters.of(self)

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vlm_tsc.classify.epochs import by_group, run_epochs
+from vlm_tsc.classify.epochs import Resumable, run_epochs
 from vlm_tsc.classify.inception_time.cases import epoch_batches
 from vlm_tsc.classify.masked_transformer.encoder import seeded
 from vlm_tsc.classify.masked_transformer.network import MaskedTransformer
 from vlm_tsc.classify.masked_transformer.patches import PatchedCases
-from vlm_tsc.errors import InputError
+from vlm_tsc.classify.ranks import Tensors
 from vlm_tsc.finetune.state import load_optimizer_tensors, optimizer_tensors
 
 WARM_UP = 0.1  # of the steps in which a part learns
@@ -26,7 +26,7 @@ WEIGHT_DECAY = 0.01
 EVAL_BATCH = 64
 
 
-class Training:
+class Training(Resumable):
     """The state of a training run between two epochs.
 
     With validation cases, the weights that count in the end are those of the epoch that answers most of them rightly;
@@ -49,8 +49,9 @@ class Training:
         pretrained: bool = False,
         validation: PatchedCases | None = None,
     ):
-        self.network, self.cases, self.validation = network, cases, validation
-        self.batch_size, self.epochs, self.random_state = batch_size, epochs, random_state
+        super().__init__(network, random_state)
+        self.cases, self.validation = cases, validation
+        self.batch_size, self.epochs = batch_size, epochs
         network.encoder.requires_grad_(not linear)
         # a frozen encoder gives the same features in every epoch
         self.fixed = network.features(cases, EVAL_BATCH) if linear else None
@@ -58,10 +59,7 @@ class Training:
         parts += [] if linear else [(network.encoder, lr, HEAD_FIRST if pretrained else 0.0)]
         groups = [{"params": list(part.parameters()), "peak": peak, "begin": begin} for part, peak, begin in parts]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
-        self.best = {name: value.clone() for name, value in network.state_dict().items()}
         self.best_figures = torch.tensor([-1.0, math.inf, 0.0], dtype=torch.float64)  # accuracy, loss, epoch
-        self.epoch = 0
-        self.seconds = 0.0  # of training, those before an interruption included
 
     def run_epoch(self) -> dict[str, float]:
         """One pass; loss and accuracy as met on the way, and those of the validation cases after it.
@@ -80,9 +78,7 @@ class Training:
             for i, indices in enumerate(batches):
                 sums += self._step(i, indices[:, 0])
         loss, accuracy = (sums / len(self.cases)).tolist()
-        if not math.isfinite(loss):
-            where = f"epoch {self.epoch}"
-            raise InputError("the training loss is not finite", where=where, got=loss, fix="a lower lr")
+        self.check_finite(loss)
         return {"train_loss": loss, "train_accuracy": accuracy} | self._validated()
 
     def _step(self, i: int, indices: torch.Tensor) -> torch.Tensor:
@@ -125,22 +121,14 @@ class Training:
         self.network.eval()
         return self.epoch if self.validation is None else int(self.best_figures[2])
 
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """Everything the next epoch depends on, by name."""
-        groups = {"network": self.network.state_dict(), "best": self.best}
-        named = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
-        named |= optimizer_tensors(self.optimizer)
-        named |= {"best_figures": self.best_figures, "epoch": torch.tensor(self.epoch)}
-        return named | {"seconds": torch.tensor(self.seconds, dtype=torch.float64)}
+    def own_tensors(self) -> Tensors:
+        """See `Resumable`."""
+        return optimizer_tensors(self.optimizer) | {"best_figures": self.best_figures}
 
-    def load(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Take over what `tensors` gave."""
-        groups = by_group(tensors)
-        self.network.load_state_dict(groups["network"])
-        self.best = {name: value.to(self.cases.values.device) for name, value in groups["best"].items()}
+    def load_own(self, tensors: Tensors) -> None:
+        """See `Resumable`."""
         load_optimizer_tensors(self.optimizer, tensors)
         self.best_figures = tensors["best_figures"]
-        self.epoch, self.seconds = int(tensors["epoch"]), float(tensors["seconds"])
 
 
 def share_of_peak(done: float, begin: float) -> float:
