@@ -196,7 +196,6 @@ def _searched(
     folder: Path, splits: Splits, hyperparameters: Hyperparameters, search: Search, seed: int
 ) -> Hyperparameters:
     """The hyperparameters with the chosen ones in them."""
-
     trials = folder / "trials"  # models of one trial, so that an interrupted one goes on
 
     def scores(parts: list[Part], values: dict[str, Any], trial: str) -> list[Score]:
