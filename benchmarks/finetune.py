@@ -34,6 +34,7 @@ class Job:
     run: Any
     splits: Any
     presentation: Any
+    base_name: str
     base: Any
     base_folder: Path
     precision: Any
@@ -61,20 +62,8 @@ def run(quick: bool = False) -> Result:
     use_all_cores()
     rounds, steps = (1, 2) if quick else (3, 40)
     with tempfile.TemporaryDirectory() as name:
-        job, source = _job(Path(name), steps)
-        losses: dict[str, list[float]] = {}
-
-        def side(train: Any, name: str) -> Any:
-            def measure() -> float:
-                with tempfile.TemporaryDirectory() as folder:
-                    seconds, losses[name] = train(job, Path(folder))
-                return seconds / job.cases
-
-            return measure
-
-        sides = {"ours": side(_ours, "ours"), "peer": side(_peer, "peer"), "limit": lambda: _limit(job) / job.cases}
-        found = medians(in_turn(sides, rounds))
-    row = Row(f"{job.cases:,} cases", found["ours"], found["peer"], found["limit"], 1.5)
+        job, source = make_job(Path(name), steps)
+        row, losses = against_trl(job, rounds, 1.5)
     how = _HOW.format(
         steps=steps,
         batch=job.batch,
@@ -86,10 +75,28 @@ def run(quick: bool = False) -> Result:
         trl=trl.__version__,
         rounds=rounds,
     )
-    return Result("finetune", how, (row,), _table(row, losses))
+    return Result("finetune", how, (row,), comparison(row, losses))
 
 
-def _job(folder: Path, steps: int) -> tuple[Job, str]:
+def against_trl(job: Job, rounds: int, target: float) -> tuple[Row, dict[str, list[float]]]:
+    """Seconds a case of both sides and of the passes alone, and both sides' losses."""
+    losses: dict[str, list[float]] = {}
+
+    def side(train: Any, name: str) -> Any:
+        def measure() -> float:
+            with tempfile.TemporaryDirectory() as folder:
+                seconds, losses[name] = train(job, Path(folder))
+            return seconds / job.cases
+
+        return measure
+
+    sides = {"ours": side(train_ours, "ours"), "peer": side(_peer, "peer"), "limit": lambda: _limit(job) / job.cases}
+    found = medians(in_turn(sides, rounds))
+    return Row(f"{job.cases:,} cases", found["ours"], found["peer"], found["limit"], target), losses
+
+
+def make_job(folder: Path, steps: int, base_name: str = BASE, **changes: Any) -> tuple[Job, str]:
+    """What both sides train, with its data in `folder`, and the name of the series; `changes` are settings."""
     from vlm_tsc import job
     from vlm_tsc.answer.model import choose_precision
     from vlm_tsc.archive.store import read_splits
@@ -99,15 +106,16 @@ def _job(folder: Path, steps: int) -> tuple[Job, str]:
 
     source = source_of("TwoLeadECG", folder)
     given = {source.options[0][2:].replace("-", "_"): source.options[1], "dataset": source.dataset}
-    settings = settings_from({**given, "base": BASE, "vlm_root": str(folder), "data_repr": "BASELINE"})
+    settings = settings_from({**given, "base": base_name, "vlm_root": str(folder), "data_repr": "BASELINE", **changes})
     run = job.prepare(settings, 0)
-    base = load_base(BASE)
+    base = load_base(base_name)
     lora = {"r": settings.lora_r, "alpha": settings.lora_alpha, "dropout": settings.lora_dropout}
     assert settings.batch_size is not None and settings.learning_rate is not None
     made = Job(
         run,
         read_splits(run.series),
         job.presentation_of(run),
+        base_name,
         base,
         checkpoint_folder(base),
         choose_precision("auto"),
@@ -119,12 +127,16 @@ def _job(folder: Path, steps: int) -> tuple[Job, str]:
     return made, source.description
 
 
-def _ours(job: Job, folder: Path) -> tuple[float, list[float]]:
+def train_ours(
+    job: Job, folder: Path, method: str = "lora", gradient_checkpointing: bool = False
+) -> tuple[float, list[float]]:
+    """Seconds of the trainer, and its losses; the adapter is left in `folder`."""
     from vlm_tsc.answer.model import device, load_model, use_attention_for_training
     from vlm_tsc.conversation.augmented import Augmented
     from vlm_tsc.finetune.fit import fit_adapter
+    from vlm_tsc.finetune.parts import quantisation_of
 
-    model, processor = load_model(job.base_folder, job.precision)
+    model, processor = load_model(job.base_folder, job.precision, quantisation_of(method, job.base.lora_targets))
     use_attention_for_training(model)
     fit_adapter(
         model.to(device()),
@@ -133,11 +145,12 @@ def _ours(job: Job, folder: Path) -> tuple[float, list[float]]:
         None,
         Augmented(job.presentation, 0.0, 0),
         folder / "adapter",
-        base=BASE,
+        base=job.base_name,
         base_folder=job.base_folder,
         patterns=job.base.lora_targets,
         parts=("language", "projector"),
-        method="lora",
+        method=method,
+        gradient_checkpointing=gradient_checkpointing,
         lora=job.lora,
         steps=job.steps,
         batch_size=job.batch,
@@ -263,7 +276,8 @@ def _logged(lines: list[dict[str, Any]]) -> tuple[float, list[float]]:
     return seconds, [line["loss"] for line in lines if "loss" in line]
 
 
-def _table(row: Row, losses: dict[str, list[float]]) -> str:
+def comparison(row: Row, losses: dict[str, list[float]]) -> str:
+    """Cases per second of all sides, and how far the losses are apart."""
     headings = ("cases per second", "ours", "SFTTrainer", "ratio", "limit", "of our time", "losses")
     rates = [f"{1 / seconds:,.1f}" for seconds in (row.ours, row.peer, row.limit)]
     apart = [abs(theirs / ours - 1) for ours, theirs in zip(losses["ours"], losses["peer"], strict=True)]

@@ -38,9 +38,8 @@ def run(quick: bool = False) -> Result:
     model, processor = load_model(checkpoint_folder(base), precision)
     shown, answers, source = _cases(base, processor, quick)
     batch = int(base.defaults["eval_batch_size"])
-    sides, tokens, n_peer = _sides(model.to(device()), processor, shown, answers, batch, precision, rounds)
-    found = medians(in_turn(sides, rounds))
-    row = Row(f"{len(shown):,} cases", found["ours"], found["peer"], found["limit"], 10.0)
+    model = model.to(device())
+    row, tokens, n_peer = against_generate(model, processor, shown, answers, batch, precision, rounds, 10.0)
     how = _HOW.format(
         cases=f"{len(shown):,}",
         source=source,
@@ -54,7 +53,7 @@ def run(quick: bool = False) -> Result:
         peer=n_peer,
         rounds=rounds,
     )
-    return Result("score", how, (row,), _table(row))
+    return Result("score", how, (row,), comparison(row))
 
 
 def _cases(base: Any, processor: Any, quick: bool) -> tuple[list[Any], tuple[str, ...], str]:
@@ -75,6 +74,22 @@ def _cases(base: Any, processor: Any, quick: bool) -> tuple[list[Any], tuple[str
     ).presentation
     cases = splits.test.X[:128] if quick else splits.test.X
     return [presentation.show(case) for case in cases], presentation.builder.answer_map.answers, source.description
+
+
+def against_generate(
+    model: Any,
+    processor: Any,
+    shown: list[Any],
+    answers: tuple[str, ...],
+    batch: int,
+    precision: Any,
+    rounds: int,
+    target: float,
+) -> tuple[Row, int, int]:
+    """Seconds a case of both sides and of the passes alone; the peer's new tokens; the cases it was timed on."""
+    sides, tokens, n_peer = _sides(model, processor, shown, answers, batch, precision, rounds)
+    found = medians(in_turn(sides, rounds))
+    return Row(f"{len(shown):,} cases", found["ours"], found["peer"], found["limit"], target), tokens, n_peer
 
 
 def _sides(
@@ -123,7 +138,8 @@ def _sides(
     return sides, tokens, len(few)
 
 
-def _table(row: Row) -> str:
+def comparison(row: Row) -> str:
+    """Cases per second of all sides."""
     headings = ("cases per second", "ours", "one-by-one generate", "ratio", "limit", "of our time")
     rates = [f"{1 / seconds:,.1f}" for seconds in (row.ours, row.peer, row.limit)]
     return table(headings, [(row.what, rates[0], rates[1], row.verdict(), rates[2], f"{row.limit_share:.0%}")])

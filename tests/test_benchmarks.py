@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks import explore, finetune, serve
+from benchmarks import explore, finetune, inception_time, large, serve
 from benchmarks.__main__ import NAMES, main
 from benchmarks.rendering import LENGTHS, run
 from benchmarks.timing import WIDTH, Row, in_turn, medians, table, timed
@@ -45,6 +45,26 @@ def test_without_its_peer_the_finetune_benchmark_says_how_to_get_it(monkeypatch)
     result = finetune.run(quick=True)
     assert "pip install trl" in str(result) and not result.rows
     assert max(map(len, str(result).splitlines())) <= WIDTH
+
+
+def test_without_a_gpu_the_large_base_is_not_measured(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    result = large.run()
+    assert "no GPU" in str(result) and not result.rows
+
+
+@pytest.mark.long
+def test_every_part_of_the_large_benchmark_runs_on_a_tiny_replica():
+    pytest.importorskip("trl", reason="TRL is not installed: it is no dependency")
+    trained, scored = large.run(quick=True).rows
+    assert min(trained.ours, trained.peer, scored.ours, scored.peer) > 0
+
+
+@pytest.mark.long
+def test_inception_time_is_measured_against_its_members_in_turn():
+    rows = inception_time.run(quick=True).rows
+    assert [row.what for row in rows][:3] == ["together", "in turn", "Conv1d"]
+    assert min(row.seconds for row in rows) > 0
 
 
 def test_an_unknown_benchmark_is_refused_with_the_known_ones(capsys):
