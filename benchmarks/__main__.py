@@ -8,7 +8,7 @@ import sys
 
 NAMES = {"rendering": "rendering", "dataset": "data", "score": "score", "memory": "memory"}
 NAMES |= {"finetune": "finetune", "serve": "serve", "explain": "explain", "explore": "explore"}
-NAMES |= {"inception-time": "inception_time", "large": "large"}
+NAMES |= {"inception-time": "inception_time", "large": "large", "predict": "predict"}
 
 
 def main(argv: list[str]) -> int:
