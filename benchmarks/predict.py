@@ -48,9 +48,8 @@ class Predicted:
     def verdict(self) -> str:
         """Whether every case was answered in constant memory."""
         is_constant = self.memory_mb[2] <= _GROWTH * self.memory_mb[0]
-        return (
-            f"{'every case' if self.rows == self.n else 'NOT EVERY CASE'}, memory {'constant' * is_constant or 'GROWS'}"
-        )
+        all_answered = "every case is answered" if self.rows == self.n else "NOT EVERY CASE IS ANSWERED"
+        return f"{all_answered}; memory {'stays' if is_constant else 'GROWS'}"
 
 
 def run(quick: bool = False) -> Result:
@@ -65,12 +64,8 @@ def run(quick: bool = False) -> Result:
         (run_folder,) = (folder / "runs").glob("*/run")
         np.savetxt(folder / "new.csv", walks(n, points, seed=1)[:, 0], delimiter=",", fmt="%.5g")
         row = _predicted(run_folder, folder / "new.csv", folder / "answers.csv", n)
-    cells = [
-        f"{row.n:,}",
-        f"{row.seconds:,.0f} s",
-        f"{row.per_second:,.0f}",
-        *(f"{mb:,.0f} MB" for mb in row.memory_mb),
-    ]
+    cells = [f"{row.n:,}", f"{row.seconds:,.0f} s", f"{row.per_second:,.0f}"]
+    cells += [f"{megabytes:,.0f} MB" for megabytes in row.memory_mb]
     headings = ("rows", "time", "cases/s", "first third", "second", "last")
     shown = f"{table(headings, [cells])}\n{row.verdict()}"
     return Result("predict", _HOW.format(points=points, n=n), (row,), shown)
@@ -79,21 +74,16 @@ def run(quick: bool = False) -> Result:
 def _predicted(run_folder: Path, table_file: Path, output: Path, n: int) -> Predicted:
     import psutil
 
-    command = ["-m", "vlm_tsc.use.predict", str(run_folder), "--input", str(table_file), "--output", str(output)]
+    options = ["--input", str(table_file), "--output", str(output), "--views", "1"]
+    command = [sys.executable, "-m", "vlm_tsc.use.predict", str(run_folder), *options]
     start, seen = time.perf_counter(), []
-    child = psutil.Popen(
-        [sys.executable, *command, "--views", "1"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    child = psutil.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while child.poll() is None:
         try:
             memory = sum(one.memory_info().rss for one in [child, *child.children(recursive=True)])
         except psutil.NoSuchProcess:  # it has just ended
             break
-        if output.exists() or output.with_suffix(output.suffix + ".part").exists():
+        if output.exists():
             seen.append(memory / 1e6)
         time.sleep(0.1)
     said = child.communicate()[0]
