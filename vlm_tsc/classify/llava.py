@@ -61,6 +61,8 @@ class LlavaClassifier(SeriesClassifier):
     Where there are at least 100 cases and 5 of every class, a fifth is held out to choose the checkpoint.
     """
 
+    facts_: dict[str, Any]  # only of a loaded one
+
     _tags = {  # noqa: RUF012  # aeon reads a plain class attribute
         "algorithm_type": "deeplearning",
         # aeon imports them; peft takes seconds, and only fit needs it

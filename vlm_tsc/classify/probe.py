@@ -52,7 +52,7 @@ class ProbeClassifier(SeriesClassifier):
 
     def __init__(self, base: str = "plot-llava-mini", part: Part = "vision", settings: Mapping[str, Any] | None = None):
         self.base = base
-        self.part = part
+        self.part: Part = part
         self.settings = settings
         super().__init__()
 

@@ -57,7 +57,8 @@ def run_probe(
         from vlm_tsc.classify.probe import ProbeClassifier
 
         started = time.perf_counter()
-        probe = ProbeClassifier(base, PROBES[name], shown).fit(train.X, train.y)  # type: ignore[arg-type]
+        probe = ProbeClassifier(base, PROBES[name], shown)  # type: ignore[arg-type]
+        probe.fit(train.X, train.y)
         fitted = time.perf_counter()
         chosen = [test.class_names.index(str(label)) for label in probe.predict(test.X)]
         seconds = fitted - started, time.perf_counter() - fitted

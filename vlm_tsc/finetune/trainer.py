@@ -136,7 +136,7 @@ class AnswerTrainer(Trainer):
         """Under DeepSpeed, from the weights that stand whole in a checkpoint: its own files need as many processes."""
         if not self.is_deepspeed_enabled:
             return super()._load_best_model()
-        from deepspeed.zero import GatheredParameters
+        from deepspeed.runtime.zero import GatheredParameters
 
         model: Any = self.model
         is_adapter = isinstance(model, PeftModel)

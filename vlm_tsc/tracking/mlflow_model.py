@@ -82,5 +82,9 @@ def _signature(names: list[str], n_channels: int, classes: tuple[str, ...]) -> A
     from mlflow.types.schema import Array
 
     kind = DataType.double if n_channels == 1 else Array(DataType.double)
-    outputs = [ColSpec(DataType.string, "label"), *(ColSpec(DataType.double, f"p_{name}") for name in classes)]
-    return ModelSignature(Schema([ColSpec(kind, name) for name in names]), Schema(outputs))
+    outputs: list[Any] = [
+        ColSpec(DataType.string, "label"),
+        *(ColSpec(DataType.double, f"p_{name}") for name in classes),
+    ]
+    inputs: list[Any] = [ColSpec(kind, name) for name in names]
+    return ModelSignature(Schema(inputs), Schema(outputs))

@@ -80,7 +80,8 @@ class FourierConvolution(torch.autograd.Function):
         """`x` and the result as in `convolve`; `weight` (n_members, n_outputs, n_inputs, length)."""
         n_members, n_outputs, n_inputs, length = weight.shape
         n_timepoints = x.shape[1]
-        n = next_fast_len(n_timepoints + length - 1, real=True)  # so long that nothing wraps round into the result
+        # so long that nothing wraps round into the result
+        n: int = next_fast_len(n_timepoints + length - 1, real=True)  # type: ignore[assignment]
         spectrum = torch.fft.rfft(x, n=n, dim=1).permute(2, 1, 0, 3).flatten(0, 1)
         # conjugate: neural networks call a correlation a convolution
         kernels = torch.fft.rfft(weight, n=n).conj() * _turned((length - 1) // 2, n, spectrum)

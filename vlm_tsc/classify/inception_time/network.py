@@ -142,8 +142,9 @@ class Norm(nn.Module):
             self.steps += 1
         if mask is not None:
             return self._masked(x, mask)
-        state = [part.reshape(-1) for part in (*self._running(), self.weight, self.bias)]
-        normed = F.batch_norm(as_picture(x), *state, self.training, NORM_MOMENTUM, NORM_EPSILON)
+        parts = (*self._running(), self.weight, self.bias)
+        mean, variance, weight, bias = (part.reshape(-1) for part in parts)  # the buffers themselves, as one row
+        normed = F.batch_norm(as_picture(x), mean, variance, weight, bias, self.training, NORM_MOMENTUM, NORM_EPSILON)
         return as_series(normed, len(self.mean))
 
     def _running(self) -> tuple[torch.Tensor, torch.Tensor]:
