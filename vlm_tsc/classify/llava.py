@@ -18,6 +18,7 @@ from vlm_tsc.classify.series_classifier import SeriesClassifier, as_floats, trai
 from vlm_tsc.config import settings_from
 from vlm_tsc.conversation.cards import DatasetCard
 from vlm_tsc.run import presentation_settings, view_settings
+from vlm_tsc.settings import USUAL_BASE
 
 # What of a run's settings decides how its model answers.
 RUN_SETTINGS = ("views", "context_length", "seed", "precision", "eval_batch_size", "llava_root")
@@ -71,7 +72,7 @@ class LlavaClassifier(SeriesClassifier):
 
     def __init__(
         self,
-        base: str = "plot-llava-mini",
+        base: str = USUAL_BASE,
         data_repr: str | None = None,
         task: str | None = None,
         num_epochs: float | None = None,

@@ -17,6 +17,7 @@ from vlm_tsc.classify.series_classifier import SeriesClassifier, as_floats, trai
 from vlm_tsc.config import settings_from
 from vlm_tsc.conversation.cards import DatasetCard
 from vlm_tsc.run import presentation_settings
+from vlm_tsc.settings import USUAL_BASE
 
 Part = Literal["vision", "decoder"]
 PARTS: tuple[Part, ...] = ("vision", "decoder")
@@ -50,7 +51,7 @@ class ProbeClassifier(SeriesClassifier):
         "python_dependencies": ["torch", "transformers"],
     }
 
-    def __init__(self, base: str = "plot-llava-mini", part: Part = "vision", settings: Mapping[str, Any] | None = None):
+    def __init__(self, base: str = USUAL_BASE, part: Part = "vision", settings: Mapping[str, Any] | None = None):
         self.base = base
         self.part: Part = part
         self.settings = settings
