@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ _NO_GPU = "There is no GPU here, so nothing was measured; --quick runs every par
 _HOW = (
     "Random weights in the shape of LLaVA-1.5-7B, {precision}, on {device}. Fine-tuning as in `finetune`, {steps} "
     "steps of {batch} cases; its share of the peak counts 4 N floating-point operations a token (N = {parameters:,} "
-    "weights, {tokens:.0f} tokens a case) against {rate:.0f} TFLOP/s, the best of five multiplications of large square "
+    "weights, {tokens:.0f} tokens a case) against {rate:.0f} TFLOP/s, the best of some multiplications of large square "
     "matrices in bfloat16. Memory is what the device gave out, context included, beside `vlm_tsc.memory`'s estimate. "
     "Scoring as in `score`, {cases} cases of ten classes, batches of {eval_batch}."
 )
@@ -50,6 +49,7 @@ def run(quick: bool = False) -> Result:
 
     from tests.replicas import make_replica
     from vlm_tsc.answer.model import be_quiet, device, load_model, use_all_cores
+    from vlm_tsc.pretrain.rate import matmul_rate
 
     if not (quick or torch.cuda.is_available()):
         return Result("large", _NO_GPU, (), "")
@@ -61,7 +61,7 @@ def run(quick: bool = False) -> Result:
     with tempfile.TemporaryDirectory() as name:
         base = make_replica(FAMILY, Path(name) / FOLDER, tiny=quick)
         job, _ = make_job(Path(name), steps, str(base), batch_size=batch)
-        rate = matmul_rate(1024 if quick else 8192)
+        rate = matmul_rate(device())
         tokens, parameters = _tokens_of(job), _parameters_of(job)
         if importlib.util.find_spec("trl"):
             row, losses = against_trl(job, rounds, 1.3)
@@ -91,24 +91,6 @@ def run(quick: bool = False) -> Result:
         eval_batch=_EVAL_BATCH,
     )
     return Result("LLaVA-1.5-7B", how, tuple(rows), "\n\n".join(parts))
-
-
-def matmul_rate(n: int) -> float:
-    """Floating-point operations a second of an n × n bfloat16 matrix product, best of five."""
-    import torch
-
-    from vlm_tsc.answer.model import device
-
-    a, b = (torch.randn(n, n, dtype=torch.bfloat16, device=device()) for _ in range(2))
-    best = 0.0
-    for _ in range(6):  # the first chooses a kernel
-        start = time.perf_counter()
-        for _ in range(10):
-            a @ b
-        if a.is_cuda:
-            torch.cuda.synchronize()
-        best = max(best, 10 * 2 * n**3 / (time.perf_counter() - start))
-    return best
 
 
 def _tokens_of(job: Job) -> float:

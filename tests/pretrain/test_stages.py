@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -97,6 +99,7 @@ def test_a_resumed_stage_equals_an_uninterrupted_one(tmp_path):
                     warmup_steps=1,
                     workers=0,
                     save_every_seconds=0,
+                    log_every=1,
                 )
             except KeyboardInterrupt:
                 assert int(load_file(folder / STATE_FILE)["step"]) == upto
@@ -104,6 +107,9 @@ def test_a_resumed_stage_equals_an_uninterrupted_one(tmp_path):
 
     whole, parts = run(tmp_path / "whole"), run(tmp_path / "parts", steps_first=2)
     assert whole.keys() == parts.keys() and all(torch.equal(whole[name], parts[name]) for name in whole)
+    lines = [json.loads(line) for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert all(line["plots_per_second"] > 0 and 0 < line["share_of_peak"] < 1 for line in lines)
 
 
 def test_the_whole_recipe_makes_a_checkpoint_that_opens_with_nothing_special(tmp_path):

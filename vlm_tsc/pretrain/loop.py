@@ -9,6 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vlm_tsc.files import write_bytes
 from vlm_tsc.finetune.state import load_optimizer_tensors, optimizer_tensors
+from vlm_tsc.pretrain.rate import counted, matmul_rate
 
 STATE_FILE = "state.safetensors"  # weights, optimizer moments and the step: one file, so never two of different ages
 
@@ -54,6 +56,7 @@ def run_stage(
     plots_per_batch: int = 1,
     unit: str = "plots",
     other_rates: Mapping[str, float] = MappingProxyType({}),
+    has_one_shape: bool = False,
 ) -> None:
     """Train the parameters of `model` that require gradients until `steps`, from the last checkpoint if there is one.
 
@@ -68,7 +71,10 @@ def run_stage(
     other_rates : mapping
         Part of a parameter's name -> its peak learning rate, where that is not `learning_rate`.
     folder : Path
-        `state.safetensors` (the checkpoint) and `log.jsonl` are kept here.
+        `state.safetensors` (the checkpoint) and `log.jsonl` are kept here. The log's `share_of_peak` counts the
+        operations of a step's matrix products against the rate of a large one on the same device.
+    has_one_shape : bool
+        All batches have equal shapes, so that a GPU's kernels are worth compiling.
     """
     folder.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
@@ -85,16 +91,23 @@ def run_stage(
         prefetch_factor=8 if workers else None,
     )
     model.train()
+    peak_rate, flops = matmul_rate(device), 0
     saved = logged = time.monotonic()
     sums: dict[str, float] = {}
     for step, batch in enumerate(loader, start=start):
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * _schedule(step, steps, warmup_steps)
-        with torch.autocast(device.type, torch.bfloat16):
-            loss, figures = loss_of(model, batch)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss.item()} at step {step}; the last checkpoint is in {folder}")
-        loss.backward()
+        with counted() if step == start else nullcontext() as counter:
+            with torch.autocast(device.type, torch.bfloat16):
+                loss, figures = loss_of(model, batch)
+            if not torch.isfinite(loss):
+                text = f"the loss is {loss.item()} at step {step}; the last checkpoint is in {folder}"
+                raise FloatingPointError(text)
+            loss.backward()
+        if counter is not None:
+            flops = counter.get_total_flops()
+            if has_one_shape and device.type == "cuda":
+                model.compile()  # in place, and only now: a compiled step cannot be counted
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -105,6 +118,7 @@ def run_stage(
             n = min(log_every, step + 1 - start)  # a resumed stage may have begun since the last line
             line = {"step": step + 1, **{name: round(value / n, 4) for name, value in sums.items()}}
             line[f"{unit}_per_second"] = round(n * plots_per_batch / (now - logged), 1)
+            line["share_of_peak"] = round(n * flops / (now - logged) / peak_rate, 3)
             _log(folder / "log.jsonl", line)
             sums, logged = {}, now
         if now - saved > save_every_seconds or step + 1 == steps:

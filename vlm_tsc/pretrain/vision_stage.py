@@ -179,5 +179,6 @@ def run_vision_stage(
         warmup_steps=warmup_steps,
         workers=workers,
         plots_per_batch=n_episodes * n_cases,
+        has_one_shape=True,
     )
     return model.tower.cpu()
