@@ -104,13 +104,13 @@ def finetune(settings: Settings, run: RunFolder, seed: int) -> None:
     if state == "partial" and settings.resume and run.adapter.exists():
         # killed after the adapter appeared, whole, in one rename, and before that was noted
         if is_first():
-            shutil.rmtree(run.checkpoints, ignore_errors=True)
+            _forget_progress(run)
             finish_stage(run, "training", expected)
         return
     if is_first():
         if not settings.resume:
-            shutil.rmtree(run.checkpoints, ignore_errors=True)
-        made = [run.adapter, run.checkpoints, run.predictions, run.metrics, run.report, run.explanations]
+            _forget_progress(run)
+        made = [run.adapter, run.checkpoints, run.members, run.predictions, run.metrics, run.report, run.explanations]
         begin_stage(run, "training", expected, [*made, run.tracking, run.tensorboard])
     splits = read_splits(run.series)
     with live(settings.report_to if is_first() else (), run) as on_log:
@@ -127,6 +127,12 @@ def finetune(settings: Settings, run: RunFolder, seed: int) -> None:
         )
     if is_first():
         finish_stage(run, "training", expected)
+
+
+def _forget_progress(run: RunFolder) -> None:
+    """Remove what an interrupted training would go on from."""
+    for folder in (run.checkpoints, run.members):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
@@ -186,6 +192,7 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
         base=settings.base,
         data_repr=settings.data_repr,
         **how,
+        ensemble=settings.ensemble,
         blank=evaluated.blank,
         train_seconds=facts["seconds"],
         predict_seconds=round(evaluated.seconds, 1),

@@ -69,6 +69,10 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def members(self) -> Path:
+        return self.path / "members"
+
+    @property
     def adapter(self) -> Path:
         return self.path / "adapter"
 

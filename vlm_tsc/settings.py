@@ -219,6 +219,9 @@ class Settings(BaseModel):
         "training", None, "Steps between checkpoints.", unset="from the number of steps", ge=1
     )
     seed: int = option("training", 0, "Seed of everything random.", ge=0, le=MAX_SEED)
+    ensemble: int = option(
+        "training", 1, "Adapters to train, each from a seed of its own; their scores are averaged.", ge=1
+    )
     search: int | None = option(
         "training",
         None,

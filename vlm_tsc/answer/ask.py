@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from vlm_tsc.answer.batch import answer_trie, encode_prompts, on_device
+from vlm_tsc.answer.members import models_of
 from vlm_tsc.answer.read import read_answers
 from vlm_tsc.conversation.encoding import end_token_id, token_ids
 from vlm_tsc.conversation.presentation import Shown
@@ -30,8 +31,8 @@ class Asked:
     generated : list of str, or None
         What the model wrote, greedily, without the end token.
     log_likelihoods : ndarray (n_cases, n_classes), or None
-        log p(whole answer | picture and prompt), of which `probabilities` is the softmax; None for several views. The
-        term that is one for all classes of a case, log p(rationale), is left out.
+        log p(whole answer | picture and prompt), of which `probabilities` is the softmax; the mean over several models;
+        None for several views. The term that is one for all classes of a case, log p(rationale), is left out.
     """
 
     probabilities: np.ndarray
@@ -49,6 +50,7 @@ def ask(
     generate: bool = False,
     precision: torch.dtype = torch.float32,
     progress: str | None = None,
+    meaning: Callable[[str], Any] = str,
 ) -> Asked:
     """Score every class's answer for every case, and generate freely if asked.
 
@@ -57,6 +59,8 @@ def ask(
 
     Parameters
     ----------
+    model
+        Or `Members`, over which scores are averaged; of what they write, the commonest counts.
     cases : sequence of Shown
         May build its items on demand; then `texts(i)`, if it has that, gives item i without its pictures. Cases of
         similar length share a batch, which keeps padding small.
@@ -66,6 +70,8 @@ def ask(
         bfloat16 runs under autocast; float32 is exact.
     progress : str, optional
         Label of a progress bar.
+    meaning : callable
+        Written text → what it counts for among several models, see `voted`.
     """
     was_training = model.training
     model.eval()
@@ -78,6 +84,7 @@ def ask(
     probabilities = np.empty((len(cases), len(answers)))
     log_likelihoods = np.empty_like(probabilities)
     generated = [""] * len(cases)
+    members = models_of(model)
     autocast = torch.autocast(model.device.type, precision) if precision != torch.float32 else nullcontext()
     starts = range(0, len(order), batch_size)
     for start in bar(starts, progress, unit="batch", shown=progress is not None):
@@ -86,17 +93,23 @@ def ask(
         explained = generate and any(one.lead for one in shown)
         with autocast:
             inputs = on_device(model.device, encode_prompts(processor, shown, leads=True))
-            out = read_answers(model, inputs, trie, end_token=end, max_new_tokens=0 if explained else new_tokens)
-            written = out.generated
+            limit = 0 if explained else new_tokens
+            outs = [read_answers(one, inputs, trie, end_token=end, max_new_tokens=limit) for one in members]
             if explained:
                 inputs = on_device(model.device, encode_prompts(processor, shown))
-                written = read_answers(model, inputs, trie, end_token=end, max_new_tokens=new_tokens).generated
-        probabilities[chosen] = out.probabilities.double().cpu().numpy()
-        log_likelihoods[chosen] = out.log_likelihoods.double().cpu().numpy()
-        for i, ids in zip(chosen, written or [], strict=False):
-            generated[i] = tokenizer.decode(ids, skip_special_tokens=True)
+                written = [read_answers(one, inputs, trie, end_token=end, max_new_tokens=new_tokens) for one in members]
+        probabilities[chosen] = _mean([out.probabilities for out in outs])
+        log_likelihoods[chosen] = _mean([out.log_likelihoods for out in outs])
+        if generate:
+            ids_of = [out.generated or [] for out in (written if explained else outs)]
+            for i, of_case in zip(chosen, zip(*ids_of, strict=True), strict=True):
+                generated[i] = voted([tokenizer.decode(ids, skip_special_tokens=True) for ids in of_case], meaning)
     model.train(was_training)
     return Asked(probabilities, generated if generate else None, log_likelihoods)
+
+
+def _mean(tensors: Sequence[torch.Tensor]) -> np.ndarray:
+    return torch.stack([tensor.double() for tensor in tensors]).mean(0).cpu().numpy()
 
 
 def _lead_tokens(processor: Any, leads: Sequence[str]) -> int:
@@ -125,7 +138,7 @@ def ask_views(
     options
         As `ask` takes them.
     """
-    asked = [ask(model, processor, view, answers, **options) for view in views]
+    asked = [ask(model, processor, view, answers, meaning=meaning, **options) for view in views]
     texts = [one.generated for one in asked if one.generated is not None]
     common = [voted(of_case, meaning) for of_case in zip(*texts, strict=True)]
     return Asked(np.mean([one.probabilities for one in asked], axis=0), common if texts else None)

@@ -106,10 +106,9 @@ class LlavaClassifier(SeriesClassifier):
         self.presentation_ = choose_presentation(splits, processor, base, card, **options).presentation
         with tempfile.TemporaryDirectory() as folder:
             adapter = Path(folder) / "adapter"
-            self.model_, self.processor_ = finetune_with(
-                settings, base, base_folder, splits, self.presentation_, adapter, seed=settings.seed
-            )
+            finetune_with(settings, base, base_folder, splits, self.presentation_, adapter, seed=settings.seed)
             self._adapter_files = _read_files(adapter)
+        self._open_adapter()
         return self
 
     def _splits(self, X: Any, y: np.ndarray) -> Splits:
@@ -171,7 +170,7 @@ class LlavaClassifier(SeriesClassifier):
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickled in memory as the adapter's own files (safetensors and JSON), not as a live network."""
-        return {key: value for key, value in self.__dict__.items() if key not in ("model_", "processor_")}
+        return {key: value for key, value in self.__dict__.items() if key != "_opened"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
@@ -191,8 +190,16 @@ class LlavaClassifier(SeriesClassifier):
         with tempfile.TemporaryDirectory() as folder:
             _write_files(Path(folder), self._adapter_files)
             self.presentation_, _ = read_adapter_facts(Path(folder))
-            model, self.processor_, _ = load_finished(Path(folder), base_folder, choose_precision(settings.precision))
-            self.model_ = model.to(device())
+            model, processor, _ = load_finished(Path(folder), base_folder, choose_precision(settings.precision))
+        self._opened = _Opened(model.to(device()), processor)
+
+    @property
+    def model_(self) -> Any:
+        return self._opened.model
+
+    @property
+    def processor_(self) -> Any:
+        return self._opened.processor
 
     def _resolved(self) -> Any:
         own = {"base": self.base, "seed": self.random_state}
@@ -204,6 +211,16 @@ class LlavaClassifier(SeriesClassifier):
     def _get_test_params(cls, parameter_set: str = "default") -> dict[str, Any]:
         """Two steps of training, for aeon's estimator checks."""
         return {"num_epochs": 0.2, "batch_size": 4, "settings": {"precision": "fp32"}}
+
+
+class _Opened:
+    """Model and processor, which keep notes of their own while they answer: no part of what makes two fits equal."""
+
+    def __init__(self, model: Any, processor: Any):
+        self.model, self.processor = model, processor
+
+    def __getstate__(self) -> None:
+        return None
 
 
 def _read_files(folder: Path) -> dict[str, bytes]:

@@ -61,10 +61,11 @@ def cross_validate(settings: Settings, train: SeriesSet, n_folds: int, seed: int
 def one_fold(settings: Settings, cases: SeriesSet, held_out: SeriesSet, seed: int) -> Fold:
     """Fine-tune on `cases`, of which some may choose the checkpoint, and answer `held_out`."""
     from vlm_tsc.answer.ask import ask_views
-    from vlm_tsc.answer.model import choose_precision
+    from vlm_tsc.answer.model import choose_precision, device
     from vlm_tsc.conversation.augmented import more_views
     from vlm_tsc.conversation.prepare import choose_presentation
     from vlm_tsc.conversation.processor import checkpoint_folder, load_processor
+    from vlm_tsc.finetune.adapter import load_finished
     from vlm_tsc.finetune.session import finetune_with
 
     base = load_base(settings.base, settings.llava_root)
@@ -77,18 +78,12 @@ def one_fold(settings: Settings, cases: SeriesSet, held_out: SeriesSet, seed: in
     ).presentation
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        model, processor = finetune_with(
-            settings,
-            base,
-            base_folder,
-            splits,
-            presentation,
-            Path(folder) / "adapter",
-            seed=seed,
-            progress=shows_progress(),
-        )
+        adapter, progress = Path(folder) / "adapter", shows_progress()
+        finetune_with(settings, base, base_folder, splits, presentation, adapter, seed=seed, progress=progress)
+        precision = choose_precision(settings.precision)
+        model, processor, _ = load_finished(adapter, base_folder, precision)
     asked = ask_views(
-        model,
+        model.to(device()),
         processor,
         [
             [presentation.show(case) for case in held_out.X],
@@ -96,7 +91,7 @@ def one_fold(settings: Settings, cases: SeriesSet, held_out: SeriesSet, seed: in
         ],
         presentation.builder.answer_map.answers,
         batch_size=settings.eval_batch_size or 8,
-        precision=choose_precision(settings.precision),
+        precision=precision,
         progress="held out" if shows_progress() else None,
     )
     truth = np.array([held_out.class_names.index(label) for label in held_out.y])

@@ -179,6 +179,7 @@ def metrics_document(
     data_repr: str | None = None,
     answers: str = "score",
     views: int | None = None,
+    ensemble: int | None = None,
     blank: Sequence[Prediction] | None = None,
     train_seconds: float | None = None,
     predict_seconds: float | None = None,
@@ -197,7 +198,7 @@ def metrics_document(
         Without which no accuracy may be reported.
     n_train, n_validation : int
         Cases that were trained on, and cases that were held out of training to choose a checkpoint.
-    base, data_repr, views : optional
+    base, data_repr, views, ensemble : optional
         Of a vision-language model only.
     blank : sequence of Prediction, optional
         The answers to the same cases with every picture blanked, for `accuracy_blank_image`; the scored answers count
@@ -212,7 +213,8 @@ def metrics_document(
     document["accuracy_blank_image"] = None if blank is None else _accuracy_blank(blank, class_names, answers)
     document |= {"n_cases": figures.pop("n_cases"), "dataset": dataset, "split": split, "seed": seed, "base": base}
     document |= {"classifier": classifier, "train_seconds": train_seconds, "peak_memory_mb": peak_memory_mb}
-    document |= {"commit": commit, "data_repr": data_repr, "answers": answers, "views": views, "device": device}
+    document |= {"commit": commit, "data_repr": data_repr, "answers": answers, "views": views}
+    document |= {"ensemble": ensemble, "device": device}
     document |= {"predict_seconds": predict_seconds, "n_train": n_train, "n_validation": n_validation}
     return document | figures
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vlm_tsc.answer.members import Members
 from vlm_tsc.answer.model import load_model
 from vlm_tsc.answer.quantised import Quantisation
 from vlm_tsc.conversation.presentation import Presentation
@@ -20,6 +21,7 @@ from vlm_tsc.finetune.merged import merge_plain_lora
 if TYPE_CHECKING:
     from peft import PeftModel
 
+MEMBER = "member-"  # and a number: the folders of an ensemble's other adapters, inside that of the first
 PRESENTATION_FILE = "presentation.json"
 BASE_FILE = "base.json"
 
@@ -89,13 +91,29 @@ def quantisation_in(facts: dict[str, Any]) -> Quantisation | None:
 
 
 def load_finished(folder: Path, base_folder: Path, precision: torch.dtype) -> tuple[Any, Any, dict[str, Any]]:
-    """As `load_adapter`; merged where that loses nothing, which spares two products in every layer.
+    """Model, processor and facts; of an ensemble `Members`, and the seconds of all its trainings.
+
+    Adapters are merged where that loses nothing, which spares two products in every layer.
 
     Raises
     ------
     InputError
         When the folder is no finished adapter, or was trained on another base.
     """
+    model, processor, facts = _load_one(folder, base_folder, precision)
+    others = [_load_one(member, base_folder, precision) for member in members_in(folder)]
+    if not others:
+        return model, processor, facts
+    seconds = round(facts["seconds"] + sum(other["seconds"] for _, _, other in others), 1)
+    return Members([model, *(other for other, _, _ in others)]), processor, facts | {"seconds": seconds}
+
+
+def members_in(folder: Path) -> list[Path]:
+    """The adapter folders beyond the first that an ensemble's folder holds."""
+    return sorted(folder.glob(f"{MEMBER}*"), key=lambda path: int(path.name.removeprefix(MEMBER)))
+
+
+def _load_one(folder: Path, base_folder: Path, precision: torch.dtype) -> tuple[Any, Any, dict[str, Any]]:
     model, processor, facts = _load_base(folder, base_folder, precision)
     if facts["method"] == "full":
         return model, processor, facts
@@ -113,8 +131,11 @@ def load_adapter(folder: Path, base_folder: Path, precision: torch.dtype) -> tup
     Raises
     ------
     InputError
-        When the folder is no finished adapter, or was trained on another base.
+        When the folder is no finished adapter, holds several of them, or was trained on another base.
     """
+    if others := members_in(folder):
+        what, got = "An ensemble is several models, and this takes one.", f"{len(others) + 1} adapters"
+        raise InputError(what, where=folder, got=got, fix="train one, with --ensemble 1")
     model, processor, facts = _load_base(folder, base_folder, precision)
     if facts["method"] != "full":
         model = _with_adapter(model, folder)

@@ -23,7 +23,7 @@ from vlm_tsc.bases import Part
 from vlm_tsc.conversation.augmented import Augmented
 from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.files import full_disk_named
-from vlm_tsc.finetune.adapter import name_base, write_adapter_facts
+from vlm_tsc.finetune.adapter import MEMBER, name_base, write_adapter_facts
 from vlm_tsc.finetune.checkpoints import checkpoints_beside, last_whole_checkpoint
 from vlm_tsc.finetune.draws import Draw, TrainingDraws
 from vlm_tsc.finetune.parts import make_trainable, projector_names, quantisation_of
@@ -64,6 +64,7 @@ def fit_adapter(
     checkpoint_steps: int,
     gradient_checkpointing: bool = False,
     deepspeed: Path | None = None,
+    members: Sequence[Path] = (),
     on_log: OnLog | None = None,
     workers: int = 0,
     progress: bool = True,
@@ -75,6 +76,8 @@ def fit_adapter(
 
     Parameters
     ----------
+    members : sequence of Path
+        Finished adapters of other seeds, which the folder holds too when it appears.
     on_log : callable, optional
         (step, figures), called on the first rank with every line of the log as it is made.
 
@@ -180,6 +183,8 @@ def fit_adapter(
             lengths = train.lengths.tolist()
             training |= {"n_channels": train.n_channels, "lengths": [min(lengths), max(lengths)]}
             whole = processor if method == "full" else None
+            for i, member in enumerate(members, start=1):
+                shutil.copytree(member, part / f"{MEMBER}{i}")
             _finish(part, trainer, whole, presentation, adapter_folder, base, base_folder, **training)
             shutil.rmtree(checkpoints, ignore_errors=True)
     if deepspeed is not None:

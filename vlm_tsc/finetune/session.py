@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 
 from vlm_tsc.answer.model import (
@@ -28,7 +30,7 @@ from vlm_tsc.finetune.progress import OnLog
 from vlm_tsc.finetune.ranks import share
 from vlm_tsc.launcher import n_processes
 from vlm_tsc.settings import Settings
-from vlm_tsc.terminal import working
+from vlm_tsc.terminal import is_first, working
 
 _MOST_CHECKPOINTS = 10
 
@@ -44,8 +46,40 @@ def finetune_with(
     seed: int,
     on_log: OnLog | None = None,
     progress: bool = False,
-) -> tuple[Any, Any]:
-    """Train on `splits.train`, choose by `splits.validation`; the test part is never touched. Model and processor."""
+) -> None:
+    """Train on `splits.train`, choose by `splits.validation`, and leave a finished adapter folder.
+
+    Of an ensemble, the adapters after the first are trained before it and lie in its folder. The test part is never
+    touched.
+    """
+    waiting = adapter_folder.parent / "members"
+    members = [waiting / str(k) for k in range(1, settings.ensemble)]
+    for k, member in enumerate(members, start=1):
+        if not member.exists():
+            _train(settings, base, base_folder, splits, presentation, member, (), seed_of(seed, k), None, progress)
+    _train(settings, base, base_folder, splits, presentation, adapter_folder, members, seed, on_log, progress)
+    if is_first():
+        shutil.rmtree(waiting, ignore_errors=True)
+
+
+def seed_of(seed: int, member: int) -> int:
+    """The seed of an ensemble's member; the first has the run's own."""
+    return int(np.random.SeedSequence([seed, member]).generate_state(1)[0]) if member else seed
+
+
+def _train(
+    settings: Settings,
+    base: BaseConfig,
+    base_folder: Path,
+    splits: Splits,
+    presentation: Presentation,
+    adapter_folder: Path,
+    members: Sequence[Path],
+    seed: int,
+    on_log: OnLog | None,
+    progress: bool,
+) -> None:
+    """One adapter."""
     be_quiet()
     use_all_cores()
     precision = choose_precision(settings.precision)
@@ -66,12 +100,11 @@ def finetune_with(
         model, processor = load_model(base_folder, weights, quantisation)
     assert settings.batch_size is not None and settings.context_length is not None  # the base's YAML has them
     assert settings.trainable is not None and settings.learning_rate is not None
-    attention = model.config._attn_implementation
     use_attention_for_training(model)
     if stage != 3:  # there, no device need hold all of it
         model = model.to(device())
     with one_rank_without_a_launcher(settings.deepspeed):
-        trained = fit_adapter(
+        fit_adapter(
             model,
             processor,
             splits.train,
@@ -103,8 +136,7 @@ def finetune_with(
             checkpoint_steps=settings.checkpoint_steps or max(20, -(-batches.steps // _MOST_CHECKPOINTS)),
             gradient_checkpointing=settings.gradient_checkpointing,
             deepspeed=settings.deepspeed,
+            members=members,
             on_log=on_log,
             progress=progress,
         )
-    model.set_attn_implementation(attention)  # forward, the fused one is the faster
-    return trained, processor

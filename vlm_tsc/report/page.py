@@ -119,9 +119,10 @@ def _cases_note(run: FinishedRun, shown: list[tuple[str, list[Any]]], n_wrong: i
     if run.presentation is None:
         return f"{text} A baseline reads the series itself: no picture, no prompt."
     text += " Each is shown with the picture and the prompt that the model received."
-    views = run.metrics.get("views") or 1
-    more = f" Its probabilities are means over {views} views: the one shown, and {views - 1} augmented."
-    return text + more * (views > 1)
+    views, models = (run.metrics.get(key) or 1 for key in ("views", "ensemble"))
+    means = [f"{views} views: the one shown, and {views - 1} augmented"] * (views > 1)
+    means += [f"{models} models"] * (models > 1)
+    return text + (f" Its probabilities are means over {'; and over '.join(means)}." if means else "")
 
 
 def runs_page(folders: Sequence[Path]) -> str:
