@@ -24,12 +24,13 @@ class Entry:
     """One method on one set of test cases.
 
     `deviation`: over seeds; None for a single run and for what is published. `seconds`: of training and of answering
-    the test cases, because a nearest neighbour does all its work in the second.
+    the test cases, because a nearest neighbour does all its work in the second. `n_runs`: None for what is published.
     """
 
     accuracy: float
     deviation: float | None
     seconds: float | None
+    n_runs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,12 @@ class Grid:
         return np.array([[cases.entries[method.name].accuracy for method in self.complete] for cases in self.sets])
 
 
+def by_split(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Split → its runs, the official one first: figures of different splits are never summed up together."""
+    splits = sorted({run["split"] for run in runs}, key=lambda split: (split != "official", split))
+    return {split: [run for run in runs if run["split"] == split] for split in splits}
+
+
 def grid(runs: Sequence[Run]) -> Grid:
     """Group runs by their test cases and, within these, over seeds; add what is published for the same cases.
 
@@ -101,7 +108,7 @@ def _cases(dataset: str, split: str, n_cases: int, group: list[Row]) -> Cases:
 def _entry(row: Row) -> Entry:
     training, answering = row.figures["train_seconds"], row.figures["predict_seconds"]
     seconds = None if training is None else training + (answering or 0.0)
-    return Entry(row.figures["accuracy"] or 0.0, row.deviation, seconds)
+    return Entry(row.figures["accuracy"] or 0.0, row.deviation, seconds, row.n_runs)
 
 
 def _mean_ranks(sets: Sequence[Cases], names: Sequence[str]) -> dict[str, float]:

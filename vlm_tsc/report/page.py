@@ -18,7 +18,7 @@ from vlm_tsc.files import write_text
 from vlm_tsc.report.cases import gallery
 from vlm_tsc.report.classes import confusions, matrix, shares
 from vlm_tsc.report.command import folded
-from vlm_tsc.report.comparison import cost, grid
+from vlm_tsc.report.comparison import Grid, by_split, cost, grid
 from vlm_tsc.report.curves import learning_curves
 from vlm_tsc.report.facts import facts, method_table, name_of, summary, tiles
 from vlm_tsc.report.finished import FinishedRun, check_finished, read_finished
@@ -128,23 +128,25 @@ def _cases_note(run: FinishedRun, shown: list[tuple[str, list[Any]]], n_wrong: i
 def runs_page(folders: Sequence[Path]) -> str:
     """The page that compares runs."""
     runs: list[Run] = [read_run(folder) for folder in folders]
-    table = grid(runs)
-    reason = too_few(table)
+    whole = grid(runs)
     headings, cells, n_more = run_table(runs)
     return _render(
         "runs.html.j2",
-        title=title_of_runs(table),
-        summary=summary_of_runs(runs, table),
+        title=title_of_runs(whole),
+        summary=summary_of_runs(runs, whole),
         warnings=warnings_of_runs(runs),
-        grid=table,
-        several_splits=len({cases.split for cases in table.sets}) > 1,
-        ranks=None if reason else rank_diagram(table),
-        too_few=reason,
-        cost=cost(table),
+        parts={split: _compared(grid(part)) for split, part in by_split(runs).items()},
         run_headings=headings,
         run_rows=cells,
         n_more_runs=n_more,
     )
+
+
+def _compared(table: Grid) -> dict[str, Any]:
+    """What is shown of the runs of one split."""
+    reason = too_few(table)
+    ranks = None if reason else rank_diagram(table)
+    return {"grid": table, "ranks": ranks, "too_few": reason, "cost": cost(table)}
 
 
 def _render(template: str, **content: Any) -> str:

@@ -33,6 +33,7 @@ class Row:
     deviation: float | None  # standard deviation (n - 1) of the accuracy; None for a single run
     is_vlm: bool
     folder: str | None
+    n_runs: int = 1
     folders: tuple[str, ...] = ()  # of every run in it
     warnings: list[str] = field(default_factory=list)
 
@@ -109,6 +110,7 @@ def _row(group: list[Run], keys: Sequence[str]) -> Row:
         deviation=stdev(accuracies) if len(group) > 1 else None,
         is_vlm=bool(base),
         folder=first.get("run"),
+        n_runs=len(group),
         folders=tuple(run["run"] for run in group if run.get("run")),
         # the majority class always gives one answer: only a trained model is warned about
         warnings=sorted({text for run in group for text in run.get("warnings", ())}) if base else [],
