@@ -30,9 +30,9 @@ class Source:
 
 def source_of(name: str, folder: Path, *, real: bool = True) -> Source:
     """The set `name` from the data folder, or random walks of its shape written to `folder`."""
-    for root in _data_folders() if real else []:
-        if (root / name).is_dir():
-            return Source(name, ("--data-dir", str(root)), name)
+    root = data_folder(name) if real else None
+    if root is not None:
+        return Source(name, ("--data-dir", str(root)), name)
     n_train, n_test, length = SHAPES[name]
     return walks_of(folder, name, n_train, n_test, length)
 
@@ -55,6 +55,8 @@ def walks(n_cases: int, length: int, seed: int = 0) -> np.ndarray:
     return (X - X.mean(axis=2, keepdims=True)) / X.std(axis=2, keepdims=True)
 
 
-def _data_folders() -> list[Path]:
+def data_folder(name: str) -> Path | None:
+    """The folder in which the set `name` has a folder of its own, where it is at hand."""
     roots = [Path(path) for path in (os.environ.get("VLM_TSC_DATA"), ROOT.parent / "shared" / "data" / "ucr") if path]
-    return [folder for root in roots for folder in (root, root / "incomplete")]
+    folders = [folder for root in roots for folder in (root, root / "incomplete")]
+    return next((folder for folder in folders if (folder / name).is_dir()), None)

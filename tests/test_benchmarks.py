@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks import explore, finetune, inception_time, large, serve
+from benchmarks import accuracy, explore, finetune, inception_time, large, serve
 from benchmarks.__main__ import NAMES, main
 from benchmarks.rendering import LENGTHS, run
 from benchmarks.timing import WIDTH, Row, in_turn, medians, table, timed
@@ -45,6 +45,18 @@ def test_without_its_peer_the_finetune_benchmark_says_how_to_get_it(monkeypatch)
     result = finetune.run(quick=True)
     assert "pip install trl" in str(result) and not result.rows
     assert max(map(len, str(result).splitlines())) <= WIDTH
+
+
+def test_a_study_runs_every_set_command_and_seed_once():
+    study = accuracy.Study(("A", "B"), (0, 1), (("train.py", "--data-repr", "X"), ("train.py",)))
+    runs = list(accuracy.commands_of(study))
+    assert len(runs) == len(set(map(tuple, runs))) == 8
+    assert runs[0] == ["train.py", "--data-repr", "X", "--dataset", "A", "--seed", "0"]
+    development = accuracy.STUDIES["development"]
+    assert list(accuracy.commands_of(development, ["Wine", "Nowhere"])) == [
+        ["train.py", "--dataset", "Wine", "--seed", "0"]
+    ]
+    assert len(set(development.sets)) == 20
 
 
 def test_without_a_gpu_the_large_base_is_not_measured(monkeypatch):
