@@ -23,7 +23,7 @@ WHOLE = (
     "ItalyPowerDemand",
     "PenDigits",
     "PhalangesOutlinesCorrect",
-)  # of VLM-TSC's, with every case here
+)  # every case is here
 FIVE = (*THREE, "ECG200", "Plane")
 DEVELOPMENT = (
     *("TwoLeadECG", "ItalyPowerDemand", "PhalangesOutlinesCorrect", "PenDigits", "GunPoint", "CBF", "Trace", "Coffee"),
