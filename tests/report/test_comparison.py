@@ -10,7 +10,8 @@ import pytest
 from tests.report.conftest import make_run
 from tests.report.test_page import Page, report_main
 from tests.report.test_table import made_run
-from vlm_tsc.report import write_report
+from vlm_tsc.files import write_json
+from vlm_tsc.report import collect, write_report
 from vlm_tsc.report.axes import linear_axis, log_axis
 from vlm_tsc.report.comparison import cost, grid
 from vlm_tsc.report.ranks import cliques, rank_diagram, same, too_few
@@ -157,3 +158,40 @@ def test_names_of_anybody_stay_text(tmp_path):
         run.metrics.write_text(json.dumps(changed))
     text = write_report([tmp_path]).read_text()
     assert "<img" not in text and "<b>" not in text and "&lt;img src=x&gt;" in text
+
+
+def with_settings(run, **settings):
+    return {**run, "settings": settings}
+
+
+def test_a_column_is_one_experiment_on_every_set():
+    """Equal names alone would put a training of two epochs beside one of 1,500."""
+    runs = [
+        with_settings(made_run(0.9, "inception-time", dataset="A"), parameters={"epochs": 1500, "depth": 6}),
+        with_settings(made_run(0.5, "inception-time", dataset="B"), parameters={"epochs": 2, "depth": 6}),
+        with_settings(made_run(0.8, "inception-time", dataset="B"), parameters={"epochs": 1500, "depth": 6}),
+    ]
+    table = grid(runs)
+    found = {method.name: (method.mean_accuracy, method.n_sets) for method in table.methods}
+    assert found == {"InceptionTime, epochs 1500": (pytest.approx(0.85), 2), "InceptionTime, epochs 2": (0.5, 1)}
+    assert [method.name for method in table.complete] == ["InceptionTime, epochs 1500"]
+
+
+def test_where_nothing_differs_a_column_has_its_title():
+    runs = [with_settings(made_run(0.9, dataset=name), test=f"{name}.csv", split="official") for name in "AB"]
+    assert [method.name for method in grid(runs).methods] == ["plot-llava-mini BASELINE"]
+
+
+def test_searched_seeds_are_one_experiment_and_not_the_unsearched_one(tmp_path):
+    for seed, searched in ((0, 3e-4), (1, 5e-3), (2, None)):
+        run = make_run(tmp_path, seed=seed)
+        if searched is not None:
+            text = run.config.read_text()
+            run.config.write_text("\n".join([*(x for x in text.splitlines() if "learning_rate:" not in x), ""]))
+            with run.config.open("a") as file:
+                file.write(f"learning_rate: {searched}\n")
+            write_json(run.path / "search.json", {"chosen": {"learning_rate": searched}, "trials": [{}, {}]})
+    table = grid(collect(tmp_path / "Waves", "official"))
+    seeds = {name: entry.row.seeds for name, entry in table.sets[0].entries.items()}
+    assert sorted(seeds.values()) == [(0, 1), (2,)]
+    assert any("searched 2" in name for name in seeds)

@@ -56,10 +56,11 @@ def test_published_figures_stand_apart_and_seeds_are_averaged():
 def test_the_csv_is_one_line_for_each_method_on_each_set():
     runs = [made_run(accuracy, seed=seed, dataset="Mine") for seed, accuracy in enumerate((0.8, 0.9))]
     rows = list(csv.DictReader(io.StringIO(tidy(grid([*runs, made_run(0.6, "majority", dataset="Mine")])))))
-    assert [(row["method"], float(row["accuracy"]), row["n_runs"]) for row in rows] == [
-        ("plot-llava-mini BASELINE", pytest.approx(0.85), "2"),
-        ("majority class", 0.6, "1"),
+    assert [(row["method"], float(row["accuracy"]), row["seeds"], row["base"]) for row in rows] == [
+        ("plot-llava-mini BASELINE", pytest.approx(0.85), "0 1", "plot-llava-mini"),
+        ("majority class", 0.6, "0", ""),
     ]
+    assert all(row["commits"] for row in rows)
     assert float(rows[0]["deviation"]) == pytest.approx(np.std([0.8, 0.9], ddof=1)) and rows[1]["deviation"] == ""
 
 
@@ -74,7 +75,8 @@ def test_the_diagrams_are_drawn(draw, tmp_path):
     rng = np.random.default_rng(0)
     level = 0.8 + 0.05 * rng.normal(size=(12, 1))
     scores = level + np.array([0.1, 0.1, 0.0, -0.3]) + 0.01 * rng.normal(size=(12, 4))
-    classifiers = ("1nn-ed", "1nn-dtw", "majority", "other")
+    scores[:, 3] = scores[:, 0]  # equal on every set
+    classifiers = ("1nn-ed", "1nn-dtw", "a classifier whose name is longer than forty characters", "majority")
     runs = [made_run(scores[i, j], classifiers[j], dataset=f"Set{i:02d}") for i in range(12) for j in range(4)]
     with Image.open(draw(grid(runs), tmp_path / "drawn.png")) as picture:
         assert min(picture.size) > 300 and len(set(picture.convert("L").tobytes())) > 2

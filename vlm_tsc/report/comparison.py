@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 from vlm_tsc.evaluate.published import published
 from vlm_tsc.report.axes import Axis, linear_axis, log_axis
 from vlm_tsc.report.curves import AREA
-from vlm_tsc.report.runs import Row, Run, rows
+from vlm_tsc.report.runs import Row, Run, rows, told_apart
 from vlm_tsc.report.table import SAME, duration
 
 KEYS = ("accuracy", "train_seconds", "predict_seconds")
@@ -24,13 +24,14 @@ class Entry:
     """One method on one set of test cases.
 
     `deviation`: over seeds; None for a single run and for what is published. `seconds`: of training and of answering
-    the test cases, because a nearest neighbour does all its work in the second. `n_runs`: None for what is published.
+    the test cases, because a nearest neighbour does all its work in the second. `row`: its runs; None for what is
+    published.
     """
 
     accuracy: float
     deviation: float | None
     seconds: float | None
-    n_runs: int | None = None
+    row: Row | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ def grid(runs: Sequence[Run]) -> Grid:
     for run in runs:
         groups.setdefault(tuple(run[key] for key in SAME), []).append(run)
     found = [(cases, rows(groups[cases], KEYS)) for cases in sorted(groups)]
+    names = told_apart([row for _, group in found for row in group])
+    found = [(cases, [replace(row, name=names[id(row)]) for row in group]) for cases, group in found]
     by_kind = sorted((row for _, group in found for row in group), key=lambda row: not row.is_vlm)
     measured = list(dict.fromkeys(row.name for row in by_kind))
     sets = [_cases(*cases, group) for cases, group in found]
@@ -108,7 +111,7 @@ def _cases(dataset: str, split: str, n_cases: int, group: list[Row]) -> Cases:
 def _entry(row: Row) -> Entry:
     training, answering = row.figures["train_seconds"], row.figures["predict_seconds"]
     seconds = None if training is None else training + (answering or 0.0)
-    return Entry(row.figures["accuracy"] or 0.0, row.deviation, seconds, row.n_runs)
+    return Entry(row.figures["accuracy"] or 0.0, row.deviation, seconds, row)
 
 
 def _mean_ranks(sets: Sequence[Cases], names: Sequence[str]) -> dict[str, float]:

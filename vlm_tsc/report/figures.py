@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from vlm_tsc.files import write_bytes
 from vlm_tsc.report.ranks import ALPHA
+from vlm_tsc.report.table import cut
 
 if TYPE_CHECKING:
     from vlm_tsc.report.comparison import Grid
 
 _DPI = 200
+_LONGEST = 40  # characters of a name
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 _COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C00"]  # Okabe and Ito's
 
@@ -26,22 +28,29 @@ def draw_critical_differences(table: Grid, path: Path) -> Path:
     """
     from aeon.visualisation import plot_critical_difference
 
-    labels = [method.name for method in table.complete]
-    longest = max(map(len, labels))
+    labels = [cut(method.name, _LONGEST) for method in table.complete]
+    beside = 0.5 + max(map(len, labels)) / 8  # inches for the names on either side of a scale of 4
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*have the same performance")  # they share their ranks
-        figure, _ = plot_critical_difference(table.scores(), labels, alpha=ALPHA, width=7, textspace=0.5 + longest / 10)
+        figure, _ = plot_critical_difference(
+            table.scores(), labels, alpha=ALPHA, width=4 + 2 * beside, textspace=beside
+        )
     return _written(figure, path)
 
 
 def draw_pairwise(table: Grid, path: Path) -> Path:
-    """aeon's multi-comparison matrix: of every pair mean difference, wins, ties and losses, and Wilcoxon's p-value."""
+    """aeon's multi-comparison matrix: of every pair mean difference, wins, ties and losses, and Wilcoxon's p-value.
+
+    Of methods that are equal on every set, the first alone.
+    """
     import pandas as pd
     from aeon.visualisation import create_multi_comparison_matrix
 
     scores = pd.DataFrame(table.scores(), columns=[method.name for method in table.complete])
+    same = scores.T.round(9).duplicated()  # aeon's test of two methods that agree on every set is no number, and fails
+    scores = scores.loc[:, ~same.to_numpy()]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of SciPy, where two methods agree on every set
+        warnings.simplefilter("ignore")
         figure = create_multi_comparison_matrix(
             scores, formats=None, statistic_name="Accuracy", pvalue_threshold=ALPHA, show_symmetry=True
         )

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vlm_tsc.files import write_text
 from vlm_tsc.report.comparison import Entry, Grid, Method, by_split, cost, grid
@@ -13,7 +14,20 @@ from vlm_tsc.report.ranks import too_few
 from vlm_tsc.report.runs import Run, read_run
 from vlm_tsc.report.several import summary_of_runs, title_of_runs
 
-_FIELDS = ("dataset", "split", "n_cases", "method", "published", "accuracy", "deviation", "n_runs", "seconds")
+_FIELDS = (
+    *(
+        "dataset",
+        "split",
+        "n_cases",
+        "method",
+        "published",
+        "accuracy",
+        "deviation",
+        "train_seconds",
+        "predict_seconds",
+    ),
+    *("base", "seeds", "commits"),
+)
 
 
 def write_tables(folders: Sequence[Path], output: Path) -> list[Path]:
@@ -98,7 +112,19 @@ def tidy(table: Grid) -> str:
     for cases in table.sets:
         for name in published:
             if (entry := cases.entries.get(name)) is not None:
-                figures = (entry.accuracy, entry.deviation, entry.n_runs, entry.seconds)
-                shown = ["" if value is None else value for value in figures]
-                writer.writerow([cases.dataset, cases.split, cases.n_cases, name, int(published[name]), *shown])
+                own = [cases.dataset, cases.split, cases.n_cases, name, int(published[name])]
+                writer.writerow([*own, entry.accuracy, *map(_blank, _facts(entry))])
     return text.getvalue()
+
+
+def _facts(entry: Entry) -> list[Any]:
+    """What stands behind the accuracy, in the order of `_FIELDS`; of a published figure nothing is known."""
+    if entry.row is None:
+        return [None] * 6
+    times = [entry.row.figures[key] for key in ("train_seconds", "predict_seconds")]
+    many = [" ".join(map(str, values)) for values in (entry.row.seeds, entry.row.commits)]
+    return [entry.deviation, *times, entry.row.base, *many]
+
+
+def _blank(value: Any) -> Any:
+    return "" if value is None else value
