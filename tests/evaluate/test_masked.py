@@ -18,6 +18,7 @@ from vlm_tsc.classify.masked_transformer.encoder import PatchEncoder
 from vlm_tsc.classify.masked_transformer.encoder_folder import read_encoder, write_encoder
 from vlm_tsc.classify.masked_transformer.hyperparameters import Hyperparameters
 from vlm_tsc.classify.masked_transformer.options import RunOptions
+from vlm_tsc.classify.masked_transformer.seen import case_hashes, n_seen
 from vlm_tsc.classify.masked_transformer.shape import Shape
 from vlm_tsc.config import settings_from
 from vlm_tsc.errors import InputError
@@ -216,3 +217,27 @@ def test_a_wrong_command_line_is_refused(main, slopes_file, tmp_path, capsys, te
 @pytest.mark.parametrize("path", sorted(resource_dir("configs/baselines").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_shipped_configurations_load(path):
     assert RunOptions(**yaml.safe_load(path.read_text())).linear == ("linear" in path.stem)
+
+
+def test_an_encoder_that_has_seen_test_cases_in_another_set_is_refused_unless_the_table_may_say_so(tmp_path):
+    splits = make_splits()
+    shared = [10 * case + 3 for case in splits.test.X[:3]]  # the same recordings, not normalised
+    notes = {"name": "tiny", "task": "mae", "sets": ["Sibling"], "steps": 1}
+    seen = case_hashes([*shared, *splits.train.X])  # training cases do not count
+    found = write_encoder(tmp_path / "encoder", PatchEncoder(Shape(**SIZES), 7), notes, seen)
+    assert read_encoder(tmp_path / "encoder").n_seen(splits.test.X) == 3
+    short = Hyperparameters(linear=True, epochs=1, lr=0.01)
+    with pytest.raises(InputError, match="pre-trained on 3 of the 8 test cases"):
+        run_masked_transformer(splits, tmp_path, short, encoder=found)
+    document = run_masked_transformer(splits, tmp_path, short, encoder=found, allow_seen=True, tsne=False)
+    assert (document["encoder_saw_this_set"], document["encoder_seen_test_cases"]) == (False, 3)
+    text = table(collect(tmp_path / "Slopes", "official"), width=120).replace("\n  ", " ")
+    assert f"pre-trained on some of these test cases: encoder {found.label}" in text and "very set" not in text
+
+
+def test_cases_are_known_again_by_their_values_and_not_by_being_flat():
+    cases = make_splits().test.X
+    known = case_hashes([*cases, np.full((1, 30), 4.0)])
+    assert len(known) == len(cases)
+    assert n_seen((cases * 3.0 - 1.0).round(8), known) == len(cases)
+    assert n_seen([np.zeros((1, 30)), cases[0][:, :-1], cases[0][:, ::-1]], known) == 0

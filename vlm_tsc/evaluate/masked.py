@@ -52,24 +52,21 @@ def run_masked_transformer(
     label : str, optional
         What the run calls it; default its own label.
     allow_seen : bool
-        Take an encoder that was pre-trained on this set. metrics.json then says so, and so does the table.
+        Take an encoder that was pre-trained on this set, or on cases of its test part. metrics.json then says so, and
+        so does the table.
     tsne : bool
         Draw the test cases' embeddings into the run's folder.
 
     Raises
     ------
     InputError
-        When the encoder has seen the set, or does not fit the series.
+        When the encoder has seen the set or cases of its test part, or does not fit the series.
     """
-    seen = encoder is not None and encoder.has_seen(splits.test.name)
-    if seen and not allow_seen:
-        what = "this encoder was pre-trained on the set that it would be scored on"
-        fix = "another encoder, or --allow-seen: the table then says so"
-        raise InputError(what, where=splits.test.name, got=label or (encoder and encoder.label), fix=fix)
     label = label or (encoder.label if encoder else FRESH)
-    facts = {"encoder": label, "encoder_sets": encoder.sets if encoder else [], "encoder_saw_this_set": seen}
-    facts |= {"encoder_task": encoder.facts["task"] if encoder else None, "linear": hyperparameters.linear}
-    note = [label, *(["linear"] if hyperparameters.linear else []), *(["pre-trained on this set"] if seen else [])]
+    facts, said = _seen(splits, encoder, label, allow_seen)
+    facts |= {"encoder": label, "encoder_sets": encoder.sets if encoder else [], "linear": hyperparameters.linear}
+    facts["encoder_task"] = encoder.facts["task"] if encoder else None
+    note = [label, *(["linear"] if hyperparameters.linear else []), *said]
     parameters = {**hyperparameters.model_dump(), "encoder": label, "tsne": tsne}
     if encoder is not None:
         parameters["encoder_sha256"] = encoder.facts["sha256"]
@@ -91,6 +88,26 @@ def run_masked_transformer(
         validation=splits.validation,
     )
     return run_trained(method, splits, splits.train, runs, seed=seed, given=given)
+
+
+def _seen(splits: Splits, encoder: Pretrained | None, label: str, allow_seen: bool) -> tuple[dict[str, Any], list[str]]:
+    """What metrics.json and the table say of an encoder that has seen the set by its name, or cases of its test part.
+
+    By their values too, because sets of different names share recordings. InputError unless that is allowed.
+    """
+    by_name = encoder is not None and encoder.has_seen(splits.test.name)
+    n_cases = 0 if encoder is None else encoder.n_seen(splits.test.X)
+    shared = f"pre-trained on {n_cases} of the {splits.test.n_cases} test cases"
+    said = [*(["pre-trained on this set"] if by_name else []), *([shared] if n_cases else [])]
+    if said and not allow_seen:
+        what = (
+            "this encoder was pre-trained on the set that it would be scored on"
+            if by_name
+            else f"this encoder was {shared}"
+        )
+        fix = "another encoder, or --allow-seen: the table then says so"
+        raise InputError(what, where=splits.test.name, got=label, fix=fix)
+    return {"encoder_saw_this_set": by_name, "encoder_seen_test_cases": n_cases}, said
 
 
 def run_with_options(

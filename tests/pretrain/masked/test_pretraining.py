@@ -130,6 +130,7 @@ def test_the_encoder_in_its_folder_is_the_one_that_was_trained_and_knows_what_it
     assert read.facts == found.facts and read.sets == ["Long", "Short"]
     assert read.has_seen("Long") and read.has_seen("short") and not read.has_seen("Wide")
     assert (read.facts["task"], read.facts["steps"], read.facts["synthetic"]) == ("mae", 4, False)
+    assert read.n_seen(train_part("Long", folder)) == 9 and read.n_seen(train_part("Wide", folder)) == 0
 
 
 def test_the_losses_fall(tmp_path):

@@ -21,7 +21,9 @@ class RunOptions(Hyperparameters):
     enc_name: str | None = option(GROUP, None, "Name of a registered encoder.", metavar="NAME", unset="none")
     enc_ver: int | None = option(GROUP, None, "Its version.", unset="the newest", ge=1)
     enc_version: int | None = option(GROUP, None, "The same as --enc-ver.", unset="the newest", ge=1)
-    allow_seen: bool = option(GROUP, False, "Take an encoder that was pre-trained on this very set; the table says so.")
+    allow_seen: bool = option(
+        GROUP, False, "Take an encoder that was pre-trained on this very set or on test cases; the table says so."
+    )
     tsne: bool = option(GROUP, True, "Draw the test cases' embeddings by class into the run's folder.")
     report_to: Literal["none", "mlflow"] = option(GROUP, "none", "Who logs curves, figures and pictures.")
     gpu_id: int | None = option(GROUP, None, "GPU to compute on.", unset="the first", ge=0)

@@ -14,6 +14,7 @@ from vlm_tsc.archive.formats import read
 from vlm_tsc.archive.policies import without_missing
 from vlm_tsc.archive.sources import DATA_DIR, find
 from vlm_tsc.classify.masked_transformer.patches import Grid
+from vlm_tsc.classify.masked_transformer.seen import case_hashes
 from vlm_tsc.classify.masked_transformer.shape import Shape
 from vlm_tsc.classify.scaling import Scaling
 from vlm_tsc.errors import InputError
@@ -25,9 +26,13 @@ _EPISODE = 4  # series of a synthetic episode, as in `synthetic.corpus`
 
 
 class Source(Protocol):
-    """Where batches come from; `sets` are the names of the sets whose training parts are used."""
+    """Where batches come from.
+
+    `sets` are the names of the sets whose training parts are used, `seen` the hashes of their cases (None: of no set).
+    """
 
     sets: list[str]
+    seen: np.ndarray | None
 
     def draw(self, seed: int, step: int, n: int) -> list[np.ndarray]:
         """`n` series `(n_channels, n_points)` on the grid; a pure function of its arguments."""
@@ -43,6 +48,7 @@ class Sets:
 
     def __init__(self, parts: dict[str, list[np.ndarray]], shape: Shape):
         self.sets = sorted(parts)
+        self.seen = case_hashes(case for cases in parts.values() for case in cases)
         self.series = [_on_grid(parts[name], shape, name) for name in self.sets]
         roots = np.sqrt([len(one) for one in self.series])
         self.shares = roots / roots.sum()
@@ -66,6 +72,7 @@ class Synthetic:
             what = "synthetic series are drawn channel by channel"
             raise InputError(what, where="shape.n_channels", got=shape.n_channels, allowed=1)
         self.sets: list[str] = []
+        self.seen = None
         self.shape = shape
 
     def draw(self, seed: int, step: int, n: int) -> list[np.ndarray]:
