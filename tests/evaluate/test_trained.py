@@ -86,8 +86,10 @@ def test_the_main_job_runs_what_is_named_for_every_seed(tmp_path, monkeypatch):
     named = []
     monkeypatch.setattr("vlm_tsc.evaluate.trained.run_named", lambda *given, **how: named.append((given, how)) or {})
     values = {"dataset": "X", "vlm_root": tmp_path, "seeds": (0, 1), "baselines": "1nn-ed,inception-time,WEASEL_V2"}
-    settings = settings_from(values)
-    assert baseline_notes(settings, make_splits()) == []
+    settings, of_seed = settings_from(values), {seed: make_splits() for seed in (0, 1)}
+    monkeypatch.setattr("vlm_tsc.job.load_splits", lambda _, seed: of_seed[seed])
+    assert baseline_notes(settings, of_seed[1]) == []
+    assert all(given[1] is of_seed[how["seed"]] for given, how in named[1:]), "each with its own validation part"
     found = [(given[0], how["seed"], how["limit_s"]) for given, how in named]
     others = [(name, seed, None) for name in ("inception-time", "WEASEL_V2") for seed in (0, 1)]
     assert found == [("1nn-ed", 0, LIMIT_S), *others]

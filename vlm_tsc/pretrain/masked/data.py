@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from vlm_tsc.archive import download
 from vlm_tsc.archive.formats import read
 from vlm_tsc.archive.policies import without_missing
 from vlm_tsc.archive.sources import DATA_DIR, find
@@ -17,7 +18,7 @@ from vlm_tsc.classify.masked_transformer.patches import Grid
 from vlm_tsc.classify.masked_transformer.seen import case_hashes
 from vlm_tsc.classify.masked_transformer.shape import Shape
 from vlm_tsc.classify.scaling import Scaling
-from vlm_tsc.errors import InputError
+from vlm_tsc.errors import InputError, nearest
 from vlm_tsc.pretrain.masked.config import ALL, Pretraining
 from vlm_tsc.pretrain.synthetic import CORPUS_OFFSET, episode
 
@@ -95,18 +96,21 @@ def source_of(config: Pretraining, data_dir: Path | str | None = None) -> Source
     Raises
     ------
     InputError
-        When a set is not found, is broken, or has another number of channels than the encoder.
+        When a set is not found, is broken, or has another number of channels than the encoder; when "all" is to leave
+        out one that is neither there nor anywhere: a typing error there would spoil what is scored.
     """
     if config.is_synthetic:
         return Synthetic(config.shape)
     if config.datasets != (ALL,):
-        excluded = set(config.datasets) & set(config.exclude)
-        if excluded:
-            raise InputError("sets both named and excluded", where="datasets, exclude", got=sorted(excluded))
+        excluded = {name.lower() for name in config.exclude}
+        both = sorted(name for name in config.datasets if name.lower() in excluded)
+        if both:
+            raise InputError("sets both named and excluded", where="datasets, exclude", got=both)
         return Sets({name: train_part(name, data_dir) for name in config.datasets}, config.shape)
-    parts = {}
-    for name in all_sets(data_dir):
-        if name in config.exclude:
+    parts, names = {}, all_sets(data_dir)
+    excluded = _excluded(config.exclude, names)
+    for name in names:
+        if name in excluded:
             continue
         try:
             parts[name] = train_part(name, data_dir)
@@ -115,6 +119,21 @@ def source_of(config: Pretraining, data_dir: Path | str | None = None) -> Source
     if not parts:
         raise InputError("no set is left to pre-train on", where="datasets, exclude")
     return Sets(parts, config.shape)
+
+
+def _excluded(wanted: Sequence[str], names: Sequence[str]) -> set[str]:
+    """Those of `names` that `wanted` means, whatever the case of its letters."""
+    by_lower = {name.lower(): name for name in names}
+    missing = [name for name in wanted if name.lower() not in by_lower]
+    archive = {name.lower() for name in download.known()} if missing else set()  # aeon's list takes seconds
+    for name in missing:
+        if name.lower() not in archive:
+            near = ", ".join(nearest(name, names)) or None
+            raise InputError(
+                "there is no such set to leave out", where="exclude", got=name, allowed=near and f"near: {near}"
+            )
+        log.warning("exclude: %s is not in the data folder", name)
+    return {by_lower[name.lower()] for name in wanted if name.lower() in by_lower}
 
 
 def all_sets(data_dir: Path | str | None) -> list[str]:
