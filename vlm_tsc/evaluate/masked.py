@@ -21,6 +21,7 @@ from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.baseline import Answered, baseline_folder
 from vlm_tsc.evaluate.embedding import draw_embedding
 from vlm_tsc.evaluate.trained import Method, answer, run_name, run_trained
+from vlm_tsc.manifest import data_hash
 from vlm_tsc.mlflow_store import Store
 from vlm_tsc.run import RunFolder
 
@@ -205,7 +206,13 @@ def draw(path: Path, model: Model, test: SeriesSet, seed: int) -> None:
 
 
 def report(store: Store, folder: RunFolder, document: Mapping[str, Any], options: RunOptions) -> str:
-    """Log a finished run under MLflow's experiment `finetune`: curves, figures, confusion matrix, pictures; its id."""
+    """Log a finished run under MLflow's experiment `finetune`: curves, figures, confusion matrix, pictures; its id.
+
+    One that is logged already is not logged again.
+    """
+    key = data_hash({"run": folder.path.name, **document})
+    if (logged := store.logged("finetune", key)) is not None:
+        return logged
     lines = (folder.path / "model" / LOG_FILE).read_text(encoding="utf-8").splitlines()
     figures = {key: value for key, value in document.items() if isinstance(value, float)}
     named = {key: document[key] for key in ("dataset", "split", "encoder", "commit", "encoder_saw_this_set")}
@@ -216,6 +223,7 @@ def report(store: Store, folder: RunFolder, document: Mapping[str, Any], options
         curves=map(json.loads, lines),
         metrics=figures,
         files=[folder.metrics, folder.config, folder.path / PICTURE],
+        key=key,
     )
     matrix = {"class_names": document["class_names"], "confusion_matrix": document["confusion_matrix"]}
     store.client.log_dict(run, matrix, "confusion_matrix.json")
