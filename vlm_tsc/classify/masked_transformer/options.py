@@ -9,6 +9,18 @@ from vlm_tsc.options import option
 from vlm_tsc.settings import MAX_SEED, UserPath
 
 
+class TrainOptions(Hyperparameters):
+    """Of a training on a table, as in the container."""
+
+    encoder: str = option(
+        GROUP,
+        "default",
+        "Folder of a pre-trained encoder; default: the shipped one, if any; fresh: none.",
+        metavar="DIR",
+    )
+    seed: int = option(GROUP, 0, "Seed of everything random.", ge=0, le=MAX_SEED)
+
+
 class RunOptions(Hyperparameters):
     """Of `python eval/baselines.py masked-transformer --dataset NAME`."""
 
