@@ -24,7 +24,9 @@ from vlm_tsc.config import settings_from
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate import masked, read_predictions
 from vlm_tsc.evaluate.embedding import draw_embedding, embedded
-from vlm_tsc.evaluate.masked import PICTURE, chosen_encoder, run_masked_transformer
+from vlm_tsc.evaluate.masked import PICTURE, chosen_encoder, run_masked_transformer, run_with_options
+from vlm_tsc.evaluate.search import Range
+from vlm_tsc.evaluate.search_masked import space_of
 from vlm_tsc.evaluate.trained import run_named
 from vlm_tsc.manifest import read_manifest
 from vlm_tsc.report import collect, table
@@ -241,3 +243,29 @@ def test_cases_are_known_again_by_their_values_and_not_by_being_flat():
     assert len(known) == len(cases)
     assert n_seen((cases * 3.0 - 1.0).round(8), known) == len(cases)
     assert n_seen([np.zeros((1, 30)), cases[0][:, :-1], cases[0][:, ::-1]], known) == 0
+
+
+def test_searched_settings_are_those_of_the_run_and_the_test_part_has_no_say(tmp_path):
+    options = RunOptions(**SIZES, encoder="fresh", batch_size=16, epochs=2, tsne=False, search=2)
+    document = run_with_options(options, make_splits(), tmp_path)
+    (folder,) = (tmp_path / "Slopes").iterdir()
+    assert folder.name.startswith("masked-transformer-search-fresh-")
+    facts = json.loads((folder / "search.json").read_text())
+    assert (len(facts["trials"]), facts["held_out"], list(facts["chosen"])) == (2, [4], ["lr"])
+    assert MaskedTransformerClassifier.load(folder / "model").lr == facts["chosen"]["lr"]
+    assert not (folder / "trials").exists() and "--search 2" in read_finished(folder).command
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["parameters"]["lr"] is None and config["search"] == {"trials": 2, "names": ["lr"]}
+
+    splits = make_splits()
+    turned = replace(splits, test=replace(splits.test, y=splits.test.y[::-1].copy()))
+    again = run_with_options(options, turned, tmp_path)
+    assert json.loads((folder / "search.json").read_text()) == facts and again["accuracy"] != document["accuracy"]
+    with pytest.raises(InputError, match="nothing to choose"):
+        run_with_options(options.model_copy(update={"lr": 0.1}), splits, tmp_path)
+
+
+def test_what_a_search_chooses_from_lies_around_what_is_usual():
+    space = space_of(Hyperparameters(), ("lr", "epochs"), 160, pretrained=True)
+    assert space == {"lr": Range(0.000025, 0.0004), "epochs": (50, 100, 200)}
+    assert list(space_of(Hyperparameters(lr=1.0), ("epochs",), 160, pretrained=False)) == ["epochs"]

@@ -20,7 +20,8 @@ from vlm_tsc.classify.trained_network import Labelled
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.baseline import Answered, baseline_folder
 from vlm_tsc.evaluate.embedding import draw_embedding
-from vlm_tsc.evaluate.trained import Method, answer, run_name, run_trained
+from vlm_tsc.evaluate.search_masked import SEARCHED, search_masked
+from vlm_tsc.evaluate.trained import Method, Search, answer, run_name, run_trained
 from vlm_tsc.manifest import data_hash
 from vlm_tsc.mlflow_store import Store
 from vlm_tsc.run import RunFolder
@@ -43,6 +44,7 @@ def run_masked_transformer(
     given: Mapping[str, Any] | None = None,
     allow_seen: bool = False,
     tsne: bool = True,
+    search: Search | None = None,
 ) -> dict[str, Any]:
     """Train on the training cases, choose the epoch on the validation cases, answer the test part; see `run_trained`.
 
@@ -57,6 +59,8 @@ def run_masked_transformer(
         so does the table.
     tsne : bool
         Draw the test cases' embeddings into the run's folder.
+    search : Search, optional
+        Choose some hyperparameters first, on cases held out of train; `search.json` in the run's folder tells of it.
 
     Raises
     ------
@@ -68,12 +72,26 @@ def run_masked_transformer(
     facts |= {"encoder": label, "encoder_sets": encoder.sets if encoder else [], "linear": hyperparameters.linear}
     facts["encoder_task"] = encoder.facts["task"] if encoder else None
     note = [label, *(["linear"] if hyperparameters.linear else []), *said]
-    parameters = {**hyperparameters.model_dump(), "encoder": label, "tsne": tsne}
-    if encoder is not None:
-        parameters["encoder_sha256"] = encoder.facts["sha256"]
+    run = _name(hyperparameters, seed, label, search)
+    of_encoder = {"encoder": label, **({} if encoder is None else {"encoder_sha256": encoder.facts["sha256"]})}
+    chosen, asked = hyperparameters, {}
+    if search is not None:
+        chosen = search_masked(
+            baseline_folder(run, splits, runs).path,
+            splits,
+            hyperparameters,
+            search,
+            lambda parts, tried, folder: _train(parts, tried, encoder, seed, folder),
+            pretrained=encoder is not None,
+            determines={**hyperparameters.model_dump(), **of_encoder},
+            seed=seed,
+        )
+        asked = {"parameters": {**hyperparameters.model_dump(), **of_encoder, "tsne": tsne}}
+        asked |= {"search": {"trials": search.n_trials, "names": list(search.names)}}
+        asked |= {"options": given["options"]} if given and "options" in given else {}
 
     def fit_and_answer(folder: RunFolder) -> Answered:
-        model = _train(splits, hyperparameters, encoder, seed, folder.path / "model")
+        model = _train(splits, chosen, encoder, seed, folder.path / "model")
         answered = answer(model, splits.test)
         if tsne:
             draw(folder.path / PICTURE, model, splits.test, seed)
@@ -81,12 +99,13 @@ def run_masked_transformer(
 
     method = Method(
         name=NAME,
-        run=run_name(hyperparameters, seed, f"{NAME}-{label}"),
-        parameters=parameters,
+        run=run,
+        parameters={**chosen.model_dump(), **of_encoder, "tsne": tsne},
         fit_and_answer=fit_and_answer,
         facts={**facts, "note": ", ".join(note)},
         pictures=[PICTURE] if tsne else [],
         validation=splits.validation,
+        asked=asked,
     )
     return run_trained(method, splits, splits.train, runs, seed=seed, given=given)
 
@@ -111,10 +130,18 @@ def _seen(splits: Splits, encoder: Pretrained | None, label: str, allow_seen: bo
     return {"encoder_saw_this_set": by_name, "encoder_seen_test_cases": n_cases}, said
 
 
+def _name(hyperparameters: Hyperparameters, seed: int, label: str, search: Search | None) -> str:
+    return run_name(hyperparameters, seed, f"{NAME}{'-search' if search else ''}-{label}")
+
+
 def run_with_options(
     options: RunOptions, splits: Splits, runs: Path, given: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """What `python eval/baselines.py masked-transformer` does once the series are loaded."""
+    free = tuple(name for name in SEARCHED if getattr(options, name) is None)
+    if options.search and not free:
+        raise InputError("there is nothing to choose", where="--search", got=f"{', '.join(SEARCHED)} are given")
+    search = Search(options.search, free) if options.search else None
     encoder, label = chosen_encoder(options, runs)
     given = {**(given or {}), "options": options_text(options)}
     document = run_masked_transformer(
@@ -127,9 +154,10 @@ def run_with_options(
         given=given,
         allow_seen=options.allow_seen,
         tsne=options.tsne,
+        search=search,
     )
     if options.report_to == "mlflow":
-        name = run_name(options.hyperparameters(), options.seed, f"{NAME}-{label}")
+        name = _name(options.hyperparameters(), options.seed, label, search)
         report(Store(runs), baseline_folder(name, splits, runs), document, options)
     return document
 

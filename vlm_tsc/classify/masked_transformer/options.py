@@ -36,6 +36,13 @@ class RunOptions(Hyperparameters):
     allow_seen: bool = option(
         GROUP, False, "Take an encoder that was pre-trained on this very set or on test cases; the table says so."
     )
+    search: int | None = option(
+        GROUP,
+        None,
+        "Choose lr and epochs, those that are not given, among N settings on cases held out of train.",
+        unset="none",
+        ge=1,
+    )
     tsne: bool = option(GROUP, True, "Draw the test cases' embeddings by class into the run's folder.")
     report_to: Literal["none", "mlflow"] = option(GROUP, "none", "Who logs curves, figures and pictures.")
     gpu_id: int | None = option(GROUP, None, "GPU to compute on.", unset="the first", ge=0)
