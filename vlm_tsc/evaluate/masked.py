@@ -74,19 +74,11 @@ def run_masked_transformer(
     note = [label, *(["linear"] if hyperparameters.linear else []), *said]
     run = _name(hyperparameters, seed, label, search)
     of_encoder = {"encoder": label, **({} if encoder is None else {"encoder_sha256": encoder.facts["sha256"]})}
-    chosen, asked = hyperparameters, {}
+    parameters, chosen, asked = {**of_encoder, "tsne": tsne}, hyperparameters, {}
     if search is not None:
-        chosen = search_masked(
-            baseline_folder(run, splits, runs).path,
-            splits,
-            hyperparameters,
-            search,
-            lambda parts, tried, folder: _train(parts, tried, encoder, seed, folder),
-            pretrained=encoder is not None,
-            determines={**hyperparameters.model_dump(), **of_encoder},
-            seed=seed,
-        )
-        asked = {"parameters": {**hyperparameters.model_dump(), **of_encoder, "tsne": tsne}}
+        folder = baseline_folder(run, splits, runs).path
+        chosen = _searched(folder, splits, hyperparameters, search, encoder, of_encoder, seed)
+        asked = {"parameters": {**hyperparameters.model_dump(), **parameters}}
         asked |= {"search": {"trials": search.n_trials, "names": list(search.names)}}
         asked |= {"options": given["options"]} if given and "options" in given else {}
 
@@ -100,7 +92,7 @@ def run_masked_transformer(
     method = Method(
         name=NAME,
         run=run,
-        parameters={**chosen.model_dump(), **of_encoder, "tsne": tsne},
+        parameters={**chosen.model_dump(), **parameters},
         fit_and_answer=fit_and_answer,
         facts={**facts, "note": ", ".join(note)},
         pictures=[PICTURE] if tsne else [],
@@ -128,6 +120,28 @@ def _seen(splits: Splits, encoder: Pretrained | None, label: str, allow_seen: bo
         fix = "another encoder, or --allow-seen: the table then says so"
         raise InputError(what, where=splits.test.name, got=label, fix=fix)
     return {"encoder_saw_this_set": by_name, "encoder_seen_test_cases": n_cases}, said
+
+
+def _searched(
+    folder: Path,
+    splits: Splits,
+    hyperparameters: Hyperparameters,
+    search: Search,
+    encoder: Pretrained | None,
+    of_encoder: Mapping[str, Any],
+    seed: int,
+) -> Hyperparameters:
+    """The hyperparameters with the chosen ones in them."""
+    return search_masked(
+        folder,
+        splits,
+        hyperparameters,
+        search,
+        lambda parts, tried, place: _train(parts, tried, encoder, seed, place),
+        pretrained=encoder is not None,
+        determines={**hyperparameters.model_dump(), **of_encoder},
+        seed=seed,
+    )
 
 
 def _name(hyperparameters: Hyperparameters, seed: int, label: str, search: Search | None) -> str:
