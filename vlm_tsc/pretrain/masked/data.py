@@ -49,7 +49,7 @@ class Sets:
 
     def __init__(self, parts: dict[str, list[np.ndarray]], shape: Shape):
         self.sets = sorted(parts)
-        self.seen = case_hashes(case for cases in parts.values() for case in cases)
+        self.seen: np.ndarray | None = case_hashes(case for cases in parts.values() for case in cases)
         self.series = [_on_grid(parts[name], shape, name) for name in self.sets]
         roots = np.sqrt([len(one) for one in self.series])
         self.shares = roots / roots.sum()
@@ -73,7 +73,7 @@ class Synthetic:
             what = "synthetic series are drawn channel by channel"
             raise InputError(what, where="shape.n_channels", got=shape.n_channels, allowed=1)
         self.sets: list[str] = []
-        self.seen = None
+        self.seen: np.ndarray | None = None
         self.shape = shape
 
     def draw(self, seed: int, step: int, n: int) -> list[np.ndarray]:
