@@ -95,7 +95,8 @@ def _inception_time(words: Sequence[str]) -> int:
 
     ranks = join_processes()
     runs = settings.vlm_root / "runs"
-    document = run_inception_time(splits, runs, hyperparameters, seed=options.seed, given=given, search=search)
+    how: dict[str, Any] = {"seed": options.seed, "given": given, "search": search, "start_from": options.start_from}
+    document = run_inception_time(splits, runs, hyperparameters, **how)
     if ranks.is_first:
         _show(settings, splits, document)
     return 0

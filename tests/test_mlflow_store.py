@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,7 @@ def test_fine_tuning_takes_it_from_the_registry_and_reports(registered, main):  
     assert folder.name == "masked-transformer-tiny-v1-epochs3"
     document = json.loads((folder / "metrics.json").read_text())
     assert (document["encoder"], document["encoder_sets"]) == ("tiny-v1", ["Waves"])
+    assert main(words) == 0  # the run is finished: it is not logged once more
     client = Store(registered / "runs").client
     (run,) = client.search_runs([client.get_experiment_by_name("finetune").experiment_id])
     assert run.data.metrics["accuracy"] == pytest.approx(document["accuracy"])
@@ -99,3 +101,34 @@ def test_fine_tuning_takes_it_from_the_registry_and_reports(registered, main):  
     matrix = Path(client.download_artifacts(run.info.run_id, "confusion_matrix.json"))
     assert json.loads(matrix.read_text())["confusion_matrix"] == document["confusion_matrix"]
     assert main([*words[:2], "Waves", *words[3:]]) == 2  # it has seen that set
+
+
+@pytest.fixture
+def moved(registered, tmp_path):
+    """The project in another folder; the old one is not there for it."""
+    shutil.copytree(registered / "runs", tmp_path / "new" / "runs")
+    hidden = registered.with_name("hidden")
+    registered.rename(hidden)
+    yield tmp_path / "new"
+    hidden.rename(registered)
+
+
+def test_a_moved_project_keeps_its_encoders_and_goes_on_logging_where_it_is(moved, registered):
+    store = Store(moved / "runs")
+    folder, version = store.encoder_folder("tiny")
+    assert version == 2 and folder.is_relative_to(moved) and read_encoder(folder).facts["name"] == "tiny"
+    run = store.log_run("pretrain", "again", parameters={}, files=[folder])
+    assert (moved / "runs" / "mlflow-artifacts" / "pretrain" / run / "artifacts" / "encoder").is_dir()
+    assert not registered.exists()
+    shutil.rmtree(folder)
+    with pytest.raises(InputError, match="files of this encoder are gone"):
+        store.encoder_folder("tiny", 2)
+
+
+def test_a_deleted_experiment_is_logged_under_again(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    store = Store(tmp_path)
+    first = store.experiment("pretrain")
+    store.client.delete_experiment(first)
+    run = store.log_run("pretrain", "again", parameters={"a": 1})
+    assert store.client.get_run(run).info.experiment_id == first

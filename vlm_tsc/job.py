@@ -208,13 +208,15 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
 def baseline_notes(settings: Settings, splits: Splits) -> list[str]:
     """Run the baselines on the same split; returns what to say of those that would take too long.
 
-    Those of every run are run once, and where they are cheap; what was named beyond them is run for every seed.
+    Those of every run are run once, and where they are cheap; what was named beyond them is run for every seed, on the
+    validation part that this seed draws. `splits` is any seed's.
     """
     from vlm_tsc.classify.classical import BASELINES
     from vlm_tsc.evaluate.baseline import LIMIT_S, OPTIONS, NotRun
     from vlm_tsc.evaluate.trained import run_named
 
     given = {key: getattr(settings, key) for key in OPTIONS}
+    several = splits.validation is not None and len(settings.seeds or ()) > 1  # the same series, but drawn otherwise
     made = []
     for name in settings.baselines:
         cheap = name in BASELINES
@@ -223,7 +225,7 @@ def baseline_notes(settings: Settings, splits: Splits) -> list[str]:
             made.append(
                 run_named(
                     name,
-                    splits,
+                    splits if cheap or not several else load_splits(settings, seed),
                     settings.vlm_root / "runs",
                     seed=seed,
                     given=given,

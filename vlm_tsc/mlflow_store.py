@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from vlm_tsc.errors import InputError
 
 ENCODER = "encoder"  # folder of a registered encoder among its run's artifacts
 _BATCH = 1000  # figures that MLflow takes at once
 _HASH = "sha256"
+_KEY = "of"  # tag of a run: hash of what was logged
+_ARTIFACTS = "mlflow-artifacts"
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -44,6 +49,7 @@ class Store:
         curves: Iterable[Mapping[str, float]] = (),
         metrics: Mapping[str, float] | None = None,
         files: Iterable[Path] = (),
+        key: str | None = None,
     ) -> str:
         """Log a finished run under `experiment` ("pretrain", "finetune"); its id.
 
@@ -53,10 +59,13 @@ class Store:
             Lines of a log.jsonl, each with its `step` or `epoch`.
         files : iterable of Path
             Files and folders to keep as artifacts.
+        key : str, optional
+            Hash of what is logged; see `logged`.
         """
         from mlflow.entities import Metric, Param
 
-        run = self.client.create_run(self.experiment(experiment), run_name=name).info.run_id
+        tags = None if key is None else {_KEY: key}
+        run = self.client.create_run(self.experiment(experiment), run_name=name, tags=tags).info.run_id
         now = int(time.time() * 1000)
         figures = [Metric(key, float(value), now, 0) for key, value in (metrics or {}).items()]
         for line in curves:
@@ -73,13 +82,37 @@ class Store:
         self.client.set_terminated(run)
         return run
 
+    def logged(self, experiment: str, key: str) -> str | None:
+        """Id of the run that was logged, to its end, with this `key`, if there is one."""
+        wanted = f"tags.{_KEY} = '{key}' and attributes.status = 'FINISHED'"
+        found = self.client.search_runs([self.experiment(experiment)], wanted, max_results=1)
+        return found[0].info.run_id if found else None
+
     def experiment(self, name: str) -> str:
-        """Id of the experiment, which is made where there is none."""
+        """Id of the experiment, which is made where there is none.
+
+        One that was deleted is restored, because MLflow keeps its name. One from before the runs' folder was moved is
+        renamed: MLflow keeps paths as absolute ones, and would go on writing to the old place.
+        """
+        artifacts = None if self.uri else (self.runs / _ARTIFACTS / name).as_uri()
         found = self.client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == "deleted":
+            log.warning("MLflow's experiment %s had been deleted; it is restored", name)
+            self.client.restore_experiment(found.experiment_id)
+        if found is not None and self._is_elsewhere(found.artifact_location):
+            renamed = f"{name}, moved {found.experiment_id}"
+            log.warning(
+                "MLflow's experiment %s keeps its files in %s: it is now %s", name, found.artifact_location, renamed
+            )
+            self.client.rename_experiment(found.experiment_id, renamed)
+            found = None
         if found is not None:
             return found.experiment_id
-        artifacts = None if self.uri else (self.runs / "mlflow-artifacts" / name).as_uri()
         return self.client.create_experiment(name, artifact_location=artifacts)
+
+    def _is_elsewhere(self, location: str) -> bool:
+        """Whether these artifacts are of our own store when it was in another folder."""
+        return not self.uri and f"/{_ARTIFACTS}/" in location and not location.startswith(self.runs.as_uri() + "/")
 
     def registered(self, name: str, sha256: str) -> int | None:
         """The version of `name` that holds exactly these weights, if there is one."""
@@ -111,7 +144,23 @@ class Store:
         chosen = max(known) if version is None else version
         if chosen not in known:
             raise InputError(f"{name} has no such version", where="--enc-ver", got=chosen, allowed=sorted(known))
-        return Path(self.client.download_artifacts(known[chosen].run_id, ENCODER)), chosen
+        return self._files_of(known[chosen]), chosen
+
+    def _files_of(self, version: Any) -> Path:
+        """Folder of a registered encoder's files: those beside the database, wherever it has been moved to."""
+        from mlflow.exceptions import MlflowException
+
+        _, found, inside = version.source.rpartition(f"/{_ARTIFACTS}/")
+        if not self.uri and found:
+            folder = (self.runs / _ARTIFACTS / unquote(inside)).resolve()
+            if folder.is_dir() and folder.is_relative_to(self.runs):
+                return folder
+        try:
+            return Path(self.client.download_artifacts(version.run_id, ENCODER))
+        except (MlflowException, OSError) as error:
+            what, where = "the files of this encoder are gone", f"{version.name}, version {version.version}"
+            fix = "another version, or register it anew"
+            raise InputError(what, where=where, got=version.source, fix=fix) from error
 
     def _versions(self, name: str) -> list[Any]:
         return list(self.client.search_model_versions(f"name = '{name}'")) if "'" not in name else []

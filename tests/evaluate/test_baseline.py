@@ -133,3 +133,15 @@ def test_a_classifier_of_aeon_is_a_run_per_seed_and_one_row(tmp_path):
 def test_series_that_a_classifier_of_aeon_does_not_take_are_refused(tmp_path):
     with pytest.raises(InputError, match="does not take these series"):
         run_baseline("MiniRocketClassifier", made_splits(), tmp_path)  # 8 timepoints; it wants 9
+
+
+def test_what_aeon_raises_while_it_answers_is_told_in_our_words(tmp_path, monkeypatch):
+    def out_of_range(*_):
+        raise IndexError("index 9 is out of bounds")
+        yield
+
+    monkeypatch.setattr(classical, "probabilities_in_chunks", out_of_range)
+    with pytest.raises(InputError, match="does not take these series") as caught:
+        run_baseline("SummaryClassifier", made_splits(), tmp_path)
+    assert "SummaryClassifier, answering" in str(caught.value) and "IndexError: index 9" in str(caught.value)
+    assert not (tmp_path / "Made" / "SummaryClassifier" / "metrics.json").exists()

@@ -18,12 +18,15 @@ from vlm_tsc.classify.masked_transformer.encoder import PatchEncoder
 from vlm_tsc.classify.masked_transformer.encoder_folder import read_encoder, write_encoder
 from vlm_tsc.classify.masked_transformer.hyperparameters import Hyperparameters
 from vlm_tsc.classify.masked_transformer.options import RunOptions
+from vlm_tsc.classify.masked_transformer.seen import case_hashes, n_seen
 from vlm_tsc.classify.masked_transformer.shape import Shape
 from vlm_tsc.config import settings_from
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate import masked, read_predictions
 from vlm_tsc.evaluate.embedding import draw_embedding, embedded
-from vlm_tsc.evaluate.masked import PICTURE, chosen_encoder, run_masked_transformer
+from vlm_tsc.evaluate.masked import PICTURE, chosen_encoder, run_masked_transformer, run_with_options
+from vlm_tsc.evaluate.search import Range
+from vlm_tsc.evaluate.search_masked import space_of
 from vlm_tsc.evaluate.trained import run_named
 from vlm_tsc.manifest import read_manifest
 from vlm_tsc.report import collect, table
@@ -216,3 +219,53 @@ def test_a_wrong_command_line_is_refused(main, slopes_file, tmp_path, capsys, te
 @pytest.mark.parametrize("path", sorted(resource_dir("configs/baselines").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_shipped_configurations_load(path):
     assert RunOptions(**yaml.safe_load(path.read_text())).linear == ("linear" in path.stem)
+
+
+def test_an_encoder_that_has_seen_test_cases_in_another_set_is_refused_unless_the_table_may_say_so(tmp_path):
+    splits = make_splits()
+    shared = [10 * case + 3 for case in splits.test.X[:3]]  # the same recordings, not normalised
+    notes = {"name": "tiny", "task": "mae", "sets": ["Sibling"], "steps": 1}
+    seen = case_hashes([*shared, *splits.train.X])  # training cases do not count
+    found = write_encoder(tmp_path / "encoder", PatchEncoder(Shape(**SIZES), 7), notes, seen)
+    assert read_encoder(tmp_path / "encoder").n_seen(splits.test.X) == 3
+    short = Hyperparameters(linear=True, epochs=1, lr=0.01)
+    with pytest.raises(InputError, match="pre-trained on 3 of the 8 test cases"):
+        run_masked_transformer(splits, tmp_path, short, encoder=found)
+    document = run_masked_transformer(splits, tmp_path, short, encoder=found, allow_seen=True, tsne=False)
+    assert (document["encoder_saw_this_set"], document["encoder_seen_test_cases"]) == (False, 3)
+    text = table(collect(tmp_path / "Slopes", "official"), width=120).replace("\n  ", " ")
+    assert f"pre-trained on some of these test cases: encoder {found.label}" in text and "very set" not in text
+
+
+def test_cases_are_known_again_by_their_values_and_not_by_being_flat():
+    cases = make_splits().test.X
+    known = case_hashes([*cases, np.full((1, 30), 4.0)])
+    assert len(known) == len(cases)
+    assert n_seen((cases * 3.0 - 1.0).round(8), known) == len(cases)
+    assert n_seen([np.zeros((1, 30)), cases[0][:, :-1], cases[0][:, ::-1]], known) == 0
+
+
+def test_searched_settings_are_those_of_the_run_and_the_test_part_has_no_say(tmp_path):
+    options = RunOptions(**SIZES, encoder="fresh", batch_size=16, epochs=2, tsne=False, search=2)
+    document = run_with_options(options, make_splits(), tmp_path)
+    (folder,) = (tmp_path / "Slopes").iterdir()
+    assert folder.name.startswith("masked-transformer-search-fresh-")
+    facts = json.loads((folder / "search.json").read_text())
+    assert (len(facts["trials"]), facts["held_out"], list(facts["chosen"])) == (2, [4], ["lr"])
+    assert MaskedTransformerClassifier.load(folder / "model").lr == facts["chosen"]["lr"]
+    assert not (folder / "trials").exists() and "--search 2" in read_finished(folder).command
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["parameters"]["lr"] is None and config["search"] == {"trials": 2, "names": ["lr"]}
+
+    splits = make_splits()
+    turned = replace(splits, test=replace(splits.test, y=splits.test.y[::-1].copy()))
+    again = run_with_options(options, turned, tmp_path)
+    assert json.loads((folder / "search.json").read_text()) == facts and again["accuracy"] != document["accuracy"]
+    with pytest.raises(InputError, match="nothing to choose"):
+        run_with_options(options.model_copy(update={"lr": 0.1}), splits, tmp_path)
+
+
+def test_what_a_search_chooses_from_lies_around_what_is_usual():
+    space = space_of(Hyperparameters(), ("lr", "epochs"), 160, pretrained=True)
+    assert space == {"lr": Range(0.000025, 0.0004), "epochs": (50, 100, 200)}
+    assert list(space_of(Hyperparameters(lr=1.0), ("epochs",), 160, pretrained=False)) == ["epochs"]

@@ -17,6 +17,8 @@ from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.search import STUDY_FILE, Range, Score, held_out_parts, search
 from vlm_tsc.evaluate.trained import Search, run_inception_time
 from vlm_tsc.report import collect, table
+from vlm_tsc.report.command import command_of
+from vlm_tsc.run import RunFolder
 
 SPACE = {"rate": Range(1e-3, 1e3), "kind": ("a", "b")}
 
@@ -117,6 +119,16 @@ def test_a_run_is_trained_with_what_was_chosen_and_says_so(tmp_path, monkeypatch
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["search"] == {"trials": 2, "names": ["lr", "batch_size"]} and config["parameters"]["lr"] == 0.001
     assert (folder / STUDY_FILE).exists() and not (folder / "trials").exists()
+
+    first = command_of(RunFolder(folder))
+    assert "--filters 2 --depth 3 --models 2 --epochs 2 --search 2" in first and "--lr" not in first
+
+    with monkeypatch.context() as patch:  # a longer search that chooses the same
+        patch.setattr("vlm_tsc.evaluate.trained._searched", lambda *_: trained.model_.hyperparameters)
+        patch.setattr(InceptionTimeClassifier, "fit", None)
+        run_inception_time(make_splits(), tmp_path, SMALL, search=Search(9, search_two.names))
+        assert yaml.safe_load((folder / "config.yaml").read_text())["search"]["trials"] == 9
+        assert command_of(RunFolder(folder)) == first.replace("--search 2", "--search 9")
 
     monkeypatch.setattr(InceptionTimeClassifier, "fit", None)
     assert run_inception_time(make_splits(), tmp_path, SMALL, search=search_two) == document, "nothing is redone"

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import load_file
 
 from tests.conftest import make_splits
 from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
 from vlm_tsc.config import settings_from
+from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate import read_predictions
 from vlm_tsc.evaluate.baseline import LIMIT_S
-from vlm_tsc.evaluate.trained import run_inception_time, run_name, run_named
+from vlm_tsc.evaluate.trained import Search, run_inception_time, run_name, run_named
 from vlm_tsc.job import baseline_notes
 from vlm_tsc.manifest import read_manifest
 from vlm_tsc.report import collect, table
@@ -83,8 +86,10 @@ def test_the_main_job_runs_what_is_named_for_every_seed(tmp_path, monkeypatch):
     named = []
     monkeypatch.setattr("vlm_tsc.evaluate.trained.run_named", lambda *given, **how: named.append((given, how)) or {})
     values = {"dataset": "X", "vlm_root": tmp_path, "seeds": (0, 1), "baselines": "1nn-ed,inception-time,WEASEL_V2"}
-    settings = settings_from(values)
-    assert baseline_notes(settings, make_splits()) == []
+    settings, of_seed = settings_from(values), {seed: make_splits() for seed in (0, 1)}
+    monkeypatch.setattr("vlm_tsc.job.load_splits", lambda _, seed: of_seed[seed])
+    assert baseline_notes(settings, of_seed[1]) == []
+    assert all(given[1] is of_seed[how["seed"]] for given, how in named[1:]), "each with its own validation part"
     found = [(given[0], how["seed"], how["limit_s"]) for given, how in named]
     others = [(name, seed, None) for name in ("inception-time", "WEASEL_V2") for seed in (0, 1)]
     assert found == [("1nn-ed", 0, LIMIT_S), *others]
@@ -104,3 +109,16 @@ def test_seeds_are_one_row(finished, tmp_path):
         run_inception_time(make_splits(), tmp_path, SMALL.model_copy(update={"epochs": 1}), seed=seed)
     text = table(collect(tmp_path / "Slopes", "official"))
     assert text.count("InceptionTime") == 1 and "±" in text
+
+
+def test_a_run_goes_on_from_another_run_and_has_a_folder_and_a_row_of_its_own(finished, tmp_path):
+    first = finished[1] / "Slopes" / NAME
+    still = SMALL.model_copy(update={"lr": 1e-12, "epochs": 1})
+    document = run_inception_time(make_splits(), tmp_path, still, start_from=first)
+    (folder,) = (tmp_path / "Slopes").iterdir()
+    assert folder.name.startswith("inception-time-from-") and document["note"] in folder.name.replace("-", " ")
+    weights = [load_file(run / "model" / "model.safetensors") for run in (first, folder)]
+    np.testing.assert_allclose(weights[1]["head"], weights[0]["head"], atol=1e-9)
+    assert yaml.safe_load((folder / "config.yaml").read_text())["start_from"] == str(first / "model")
+    with pytest.raises(InputError, match="--start-from"):
+        run_inception_time(make_splits(), tmp_path, still, start_from=first, search=Search(1, ("lr",)))

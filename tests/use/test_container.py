@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier
+from vlm_tsc.classify.masked_transformer.classifier import MaskedTransformerClassifier
 from vlm_tsc.classify.saved import load_classifier
 from vlm_tsc.use import serve
 from vlm_tsc.use.container import LAYOUT, main
@@ -85,6 +86,24 @@ def test_a_llava_is_trained_with_its_own_settings(ml, tiny_base):
     assert load_classifier(ml / "model").classes_.tolist() == ["sine", "square"]
 
 
+def test_a_masked_transformer_is_trained_and_gone_on_from(ml, capsys):
+    sizes = {"width": "8", "layers": "1", "length": "16", "patch": "4"}
+    short = {"classifier": "masked-transformer", "encoder": "fresh", "epochs": "2", "batch-size": "8", "lr": "0.01"}
+    set_hyperparameters(ml, {**short, **sizes})
+    assert main(["train"]) == 0
+    first = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch=")]
+    assert len(first) == 2 and "train_loss=" in first[-1]
+    model = load_classifier(ml / "model")
+    assert isinstance(model, MaskedTransformerClassifier) and model.classes_.tolist() == ["sine", "square"]
+    (ml / "model").rename(ml / "input" / "data" / "model")
+    set_hyperparameters(ml, short)  # the sizes are those of the earlier model
+    assert main(["train"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] != first[-1]
+    put(ml, "validation", "valid.csv")
+    assert main(["train"]) == 2
+    assert "a masked transformer takes no such channel" in (ml / "output" / "failure").read_text()
+
+
 def several_tables(ml):
     put(ml, "training", "valid.csv")
 
@@ -115,7 +134,7 @@ def archive_that_leaves_its_folder(ml):
         (broken_archive, "the earlier model cannot be unpacked"),
         (lambda ml: set_hyperparameters(ml, {"epoch": "3"}), "did you mean --epochs?"),
         (lambda ml: set_hyperparameters(ml, {"epochs": "many"}), "many"),
-        (lambda ml: set_hyperparameters(ml, {"classifier": "oracle"}), "inception-time, llava"),
+        (lambda ml: set_hyperparameters(ml, {"classifier": "oracle"}), "inception-time, masked-transformer, llava"),
         (lambda ml: set_hyperparameters(ml, {"model-dir": "/tmp"}), "the folders decide this"),
         (lambda ml: set_hyperparameters(ml, [1]), "no JSON object"),
     ],

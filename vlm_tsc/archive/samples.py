@@ -32,6 +32,12 @@ def is_sample_table(path: Path) -> bool:
     return "sample" in names and "feature" in names
 
 
+def n_value_columns(path: Path) -> int:
+    """How many x_* columns the header names; a longest series need not fill them."""
+    line, header = next(rows(path, ","), (1, []))
+    return len(_columns([cell.strip().lower() for cell in header], f"{path}, line {line}", False)[1])
+
+
 def read_samples(path: Path, labelled: bool = True) -> Part:
     """Cases `(n_channels, n_timepoints)`: the rows of equal `sample`, channels in the order of the first sample's rows.
 

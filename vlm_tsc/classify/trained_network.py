@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from vlm_tsc.classify.scaling import Scaling
 from vlm_tsc.errors import InputError
 from vlm_tsc.manifest import data_hash
 
+log = logging.getLogger(__name__)
 Labelled = tuple[Sequence[np.ndarray], np.ndarray]  # cases (n_channels, n_timepoints), and the code of each
 
 
@@ -149,5 +151,20 @@ def fingerprint_of(
 ) -> str:
     """Hash of all that determines a training run and its log; `settings` are JSON values."""
     whole = {**settings, "start": start and digest(start.network.state_dict())}
+    if start is not None and start.classes != settings.get("classes"):
+        whole["start_classes"] = start.classes  # which row of its head is whose
     parts = [cases] if validation is None else [cases, validation]
     return data_hash(whole, [array for X, codes in parts for array in (*X, np.asarray(codes))])
+
+
+def rows_of_head(start: TrainedNetwork, classes: Sequence[Any]) -> list[int] | None:
+    """Where each of `classes` stands among those of the model to go on from, by name.
+
+    By name, because runs order classes as text ("1", "10", "2") and tables by number. None, and a warning, where the
+    classes are not the same: the last layer then begins anew.
+    """
+    names, wanted = [str(name) for name in start.classes], [str(name) for name in classes]
+    if sorted(names) == sorted(wanted):
+        return [names.index(name) for name in wanted]
+    log.warning("the last layer begins anew: the model to go on from has the classes %s, these are %s", names, wanted)
+    return None

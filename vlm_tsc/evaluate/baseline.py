@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -213,22 +214,33 @@ def _fit_and_answer(
     chunk = classical.chunk_size(per_case)
     with bar(None, title, total=len(X), unit="case") as answered:
         start = 0  # not answered.n, which a bar that is not shown leaves at 0
-        for part in classical.probabilities_in_chunks(classifier, X, chunk):
-            probabilities[start : start + len(part), columns] = part
-            start += len(part)
-            answered.update(len(part))
+        with _aeons_words(name, "answering"):
+            for part in classical.probabilities_in_chunks(classifier, X, chunk):
+                probabilities[start : start + len(part), columns] = part
+                start += len(part)
+                answered.update(len(part))
     return Answered(probabilities, fitted - started, time.perf_counter() - fitted)
 
 
 def _fitted(name: str, seed: int, train: tuple[classical.Series, np.ndarray]) -> Any:
     classifier = classical.make_baseline(name, seed)
-    if name in classical.BASELINES:
+    with _aeons_words(name, "fitting"):
         return classifier.fit(*train)
+
+
+@contextmanager
+def _aeons_words(name: str, doing: str) -> Iterator[None]:
+    """What a classifier of aeon raises, as an InputError; not so for those of every run, which take any series."""
     try:
-        return classifier.fit(*train)
-    except ValueError as error:  # aeon's way to say that series are too short for it, or too few
-        what = "aeon's classifier does not take these series"
-        raise InputError(what, where=name, got=str(error).split("\n")[0][:200]) from error
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # of whatever kind: series too short, too few, of other lengths
+        if name in classical.BASELINES:
+            raise
+        got = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else 'no words'}"
+        what, fix = "aeon's classifier does not take these series", "another baseline; --debug shows where aeon fails"
+        raise InputError(what, where=f"{name}, {doing}", got=got, fix=fix) from error
 
 
 def _config(name: str, seed: int, given: Mapping[str, Any]) -> str:

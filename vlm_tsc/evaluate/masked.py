@@ -20,7 +20,9 @@ from vlm_tsc.classify.trained_network import Labelled
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.baseline import Answered, baseline_folder
 from vlm_tsc.evaluate.embedding import draw_embedding
-from vlm_tsc.evaluate.trained import Method, answer, run_name, run_trained
+from vlm_tsc.evaluate.search_masked import SEARCHED, search_masked
+from vlm_tsc.evaluate.trained import Method, Search, answer, run_name, run_trained
+from vlm_tsc.manifest import data_hash
 from vlm_tsc.mlflow_store import Store
 from vlm_tsc.run import RunFolder
 
@@ -42,6 +44,7 @@ def run_masked_transformer(
     given: Mapping[str, Any] | None = None,
     allow_seen: bool = False,
     tsne: bool = True,
+    search: Search | None = None,
 ) -> dict[str, Any]:
     """Train on the training cases, choose the epoch on the validation cases, answer the test part; see `run_trained`.
 
@@ -52,30 +55,35 @@ def run_masked_transformer(
     label : str, optional
         What the run calls it; default its own label.
     allow_seen : bool
-        Take an encoder that was pre-trained on this set. metrics.json then says so, and so does the table.
+        Take an encoder that was pre-trained on this set, or on cases of its test part. metrics.json then says so, and
+        so does the table.
     tsne : bool
         Draw the test cases' embeddings into the run's folder.
+    search : Search, optional
+        Choose some hyperparameters first, on cases held out of train; `search.json` in the run's folder tells of it.
 
     Raises
     ------
     InputError
-        When the encoder has seen the set, or does not fit the series.
+        When the encoder has seen the set or cases of its test part, or does not fit the series.
     """
-    seen = encoder is not None and encoder.has_seen(splits.test.name)
-    if seen and not allow_seen:
-        what = "this encoder was pre-trained on the set that it would be scored on"
-        fix = "another encoder, or --allow-seen: the table then says so"
-        raise InputError(what, where=splits.test.name, got=label or (encoder and encoder.label), fix=fix)
     label = label or (encoder.label if encoder else FRESH)
-    facts = {"encoder": label, "encoder_sets": encoder.sets if encoder else [], "encoder_saw_this_set": seen}
-    facts |= {"encoder_task": encoder.facts["task"] if encoder else None, "linear": hyperparameters.linear}
-    note = [label, *(["linear"] if hyperparameters.linear else []), *(["pre-trained on this set"] if seen else [])]
-    parameters = {**hyperparameters.model_dump(), "encoder": label, "tsne": tsne}
-    if encoder is not None:
-        parameters["encoder_sha256"] = encoder.facts["sha256"]
+    facts, said = _seen(splits, encoder, label, allow_seen)
+    facts |= {"encoder": label, "encoder_sets": encoder.sets if encoder else [], "linear": hyperparameters.linear}
+    facts["encoder_task"] = encoder.facts["task"] if encoder else None
+    note = [label, *(["linear"] if hyperparameters.linear else []), *said]
+    run = _name(hyperparameters, seed, label, search)
+    of_encoder = {"encoder": label, **({} if encoder is None else {"encoder_sha256": encoder.facts["sha256"]})}
+    parameters, chosen, asked = {**of_encoder, "tsne": tsne}, hyperparameters, {}
+    if search is not None:
+        folder = baseline_folder(run, splits, runs).path
+        chosen = _searched(folder, splits, hyperparameters, search, encoder, of_encoder, seed)
+        asked = {"parameters": {**hyperparameters.model_dump(), **parameters}}
+        asked |= {"search": {"trials": search.n_trials, "names": list(search.names)}}
+        asked |= {"options": given["options"]} if given and "options" in given else {}
 
     def fit_and_answer(folder: RunFolder) -> Answered:
-        model = _train(splits, hyperparameters, encoder, seed, folder.path / "model")
+        model = _train(splits, chosen, encoder, seed, folder.path / "model")
         answered = answer(model, splits.test)
         if tsne:
             draw(folder.path / PICTURE, model, splits.test, seed)
@@ -83,20 +91,71 @@ def run_masked_transformer(
 
     method = Method(
         name=NAME,
-        run=run_name(hyperparameters, seed, f"{NAME}-{label}"),
-        parameters=parameters,
+        run=run,
+        parameters={**chosen.model_dump(), **parameters},
         fit_and_answer=fit_and_answer,
         facts={**facts, "note": ", ".join(note)},
         pictures=[PICTURE] if tsne else [],
         validation=splits.validation,
+        asked=asked,
     )
     return run_trained(method, splits, splits.train, runs, seed=seed, given=given)
+
+
+def _seen(splits: Splits, encoder: Pretrained | None, label: str, allow_seen: bool) -> tuple[dict[str, Any], list[str]]:
+    """What metrics.json and the table say of an encoder that has seen the set by its name, or cases of its test part.
+
+    By their values too, because sets of different names share recordings. InputError unless that is allowed.
+    """
+    by_name = encoder is not None and encoder.has_seen(splits.test.name)
+    n_cases = 0 if encoder is None else encoder.n_seen(splits.test.X)
+    shared = f"pre-trained on {n_cases} of the {splits.test.n_cases} test cases"
+    said = [*(["pre-trained on this set"] if by_name else []), *([shared] if n_cases else [])]
+    if said and not allow_seen:
+        what = (
+            "this encoder was pre-trained on the set that it would be scored on"
+            if by_name
+            else f"this encoder was {shared}"
+        )
+        fix = "another encoder, or --allow-seen: the table then says so"
+        raise InputError(what, where=splits.test.name, got=label, fix=fix)
+    return {"encoder_saw_this_set": by_name, "encoder_seen_test_cases": n_cases}, said
+
+
+def _searched(
+    folder: Path,
+    splits: Splits,
+    hyperparameters: Hyperparameters,
+    search: Search,
+    encoder: Pretrained | None,
+    of_encoder: Mapping[str, Any],
+    seed: int,
+) -> Hyperparameters:
+    """The hyperparameters with the chosen ones in them."""
+    return search_masked(
+        folder,
+        splits,
+        hyperparameters,
+        search,
+        lambda parts, tried, place: _train(parts, tried, encoder, seed, place),
+        pretrained=encoder is not None,
+        determines={**hyperparameters.model_dump(), **of_encoder},
+        seed=seed,
+    )
+
+
+def _name(hyperparameters: Hyperparameters, seed: int, label: str, search: Search | None) -> str:
+    return run_name(hyperparameters, seed, f"{NAME}{'-search' if search else ''}-{label}")
 
 
 def run_with_options(
     options: RunOptions, splits: Splits, runs: Path, given: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """What `python eval/baselines.py masked-transformer` does once the series are loaded."""
+    free = tuple(name for name in SEARCHED if getattr(options, name) is None)
+    if options.search and not free:
+        raise InputError("there is nothing to choose", where="--search", got=f"{', '.join(SEARCHED)} are given")
+    search = Search(options.search, free) if options.search else None
     encoder, label = chosen_encoder(options, runs)
     given = {**(given or {}), "options": options_text(options)}
     document = run_masked_transformer(
@@ -109,9 +168,10 @@ def run_with_options(
         given=given,
         allow_seen=options.allow_seen,
         tsne=options.tsne,
+        search=search,
     )
     if options.report_to == "mlflow":
-        name = run_name(options.hyperparameters(), options.seed, f"{NAME}-{label}")
+        name = _name(options.hyperparameters(), options.seed, label, search)
         report(Store(runs), baseline_folder(name, splits, runs), document, options)
     return document
 
@@ -188,7 +248,13 @@ def draw(path: Path, model: Model, test: SeriesSet, seed: int) -> None:
 
 
 def report(store: Store, folder: RunFolder, document: Mapping[str, Any], options: RunOptions) -> str:
-    """Log a finished run under MLflow's experiment `finetune`: curves, figures, confusion matrix, pictures; its id."""
+    """Log a finished run under MLflow's experiment `finetune`: curves, figures, confusion matrix, pictures; its id.
+
+    One that is logged already is not logged again.
+    """
+    key = data_hash({"run": folder.path.name, **document})
+    if (logged := store.logged("finetune", key)) is not None:
+        return logged
     lines = (folder.path / "model" / LOG_FILE).read_text(encoding="utf-8").splitlines()
     figures = {key: value for key, value in document.items() if isinstance(value, float)}
     named = {key: document[key] for key in ("dataset", "split", "encoder", "commit", "encoder_saw_this_set")}
@@ -199,6 +265,7 @@ def report(store: Store, folder: RunFolder, document: Mapping[str, Any], options
         curves=map(json.loads, lines),
         metrics=figures,
         files=[folder.metrics, folder.config, folder.path / PICTURE],
+        key=key,
     )
     matrix = {"class_names": document["class_names"], "confusion_matrix": document["confusion_matrix"]}
     store.client.log_dict(run, matrix, "confusion_matrix.json")

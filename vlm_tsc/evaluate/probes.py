@@ -67,5 +67,6 @@ def run_probe(
     is_usual, last = base == USUAL_BASE, Path(base).name
     note = {} if is_usual else {"note": last}
     run = name if is_usual else f"{name}-{last}"
-    method = Method(name, run, parameters, fit_and_answer, facts=note, keeps_model=False)
+    asked = {"llava_root": str(shown["llava_root"])} if "llava_root" in shown else {}
+    method = Method(name, run, parameters, fit_and_answer, facts=note, asked=asked, keeps_model=False)
     return run_trained(method, splits, train, runs, given=given)

@@ -16,12 +16,15 @@ from pydantic import BaseModel
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import training_cases
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
+from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.baseline import STAGE, Answered, NotRun, baseline_folder, run_baseline, write_run
 from vlm_tsc.evaluate.metrics import read_metrics
 from vlm_tsc.evaluate.search import INCEPTION_TIME, Part, Score, choose, scores_of
+from vlm_tsc.files import write_text
 from vlm_tsc.manifest import begin_stage, check_stage, data_hash, finish_stage
 from vlm_tsc.run import RunFolder
 from vlm_tsc.settings import USUAL_BASE
+from vlm_tsc.terminal import is_first
 
 if TYPE_CHECKING:
     from vlm_tsc.archive import Splits
@@ -130,6 +133,7 @@ def run_trained(
     digest = _digest(method, seed, splits, train)
     state = check_stage(folder, STAGE, digest, outputs)
     if state == "done":
+        _say_asked(folder, method)
         return read_metrics(folder.metrics)
     from vlm_tsc.classify.ranks import current_ranks  # torch takes seconds
 
@@ -149,6 +153,13 @@ def run_trained(
     return document
 
 
+def _say_asked(folder: RunFolder, method: Method) -> None:
+    """Let config.yaml say what was asked last: a longer search may choose what the shorter one chose."""
+    config = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
+    if is_first() and not method.asked.items() <= config.items():
+        write_text(folder.config, _yaml({**config, **method.asked}))
+
+
 def run_inception_time(
     splits: Splits,
     runs: Path | str,
@@ -157,15 +168,28 @@ def run_inception_time(
     seed: int = 0,
     given: Mapping[str, Any] | None = None,
     search: Search | None = None,
+    start_from: Path | None = None,
 ) -> dict[str, Any]:
     """InceptionTime as a run; see `run_trained`. After `ranks.join_processes`, each process trains its own members.
 
     Validation cases that were carved from train are trained on: the epoch is chosen by the training loss. With a
     `search`, some hyperparameters are chosen first, on cases held out of train; what was tried and chosen is in
-    `search.json` in the run's folder.
+    `search.json` in the run's folder. With `start_from`, a run or model folder, training goes on from its weights.
+
+    Raises
+    ------
+    InputError
+        When `start_from` holds no InceptionTime, or one of other sizes or channels; with both it and a `search`.
     """
+    if search is not None and start_from is not None:
+        what = "a search chooses sizes and begins anew"
+        raise InputError(what, where="--search, --start-from", fix="leave one of them out")
     train, test = training_cases(splits), splits.test
-    run, chosen, asked = run_name(hyperparameters, seed), hyperparameters, {}
+    run, chosen, asked, started = run_name(hyperparameters, seed), hyperparameters, {}, {}
+    if start_from is not None:
+        start_from, started = _start(start_from)
+        run = run_name(hyperparameters, seed, f"{NAME}-from-{started['start'][:6]}")
+        asked = {"start_from": str(start_from)}
     if search is not None:
         run = run_name(hyperparameters, seed, f"{NAME}-search")
         chosen = _searched(baseline_folder(run, splits, runs).path, splits, hyperparameters, search, seed)
@@ -176,12 +200,23 @@ def run_inception_time(
         from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier  # torch and aeon take seconds
 
         options = {**chosen.model_dump(), "random_state": seed, "model_dir": str(folder.path / "model")}
-        classifier = InceptionTimeClassifier(**options)
+        classifier = InceptionTimeClassifier(**options, start_from=start_from and str(start_from))
         classifier.fit(train.X, train.y)
         return answer(classifier.model_, test)
 
-    method = Method(NAME, run, chosen.model_dump(), fit_and_answer, asked=asked)
+    facts = {"note": f"from {started['start'][:6]}"} if started else {}
+    method = Method(NAME, run, {**chosen.model_dump(), **started}, fit_and_answer, facts=facts, asked=asked)
     return run_trained(method, splits, train, runs, seed=seed, given=given)
+
+
+def _start(folder: Path) -> tuple[Path, dict[str, str]]:
+    """The model folder that a run's or model's folder names, and as "start" the hash of its weights."""
+    from vlm_tsc.classify.inception_time.ensemble import Ensemble  # torch takes seconds
+    from vlm_tsc.classify.model_folder import digest
+    from vlm_tsc.classify.saved import find_saved
+
+    model = find_saved(folder).model.resolve()
+    return model, {"start": digest(Ensemble.read(model).network.state_dict())}
 
 
 @dataclass(frozen=True)
@@ -247,4 +282,8 @@ def _config(method: Method, seed: int, splits: Splits, given: Mapping[str, Any] 
     known = {"dataset": splits.test.name, **(given or {}), "split": splits.split}
     values = {key: str(value) for key, value in known.items() if value is not None}
     content = {"classifier": method.name, "parameters": dict(method.parameters), "seed": seed, **values, **method.asked}
+    return _yaml(content)
+
+
+def _yaml(content: dict[str, Any]) -> str:
     return "# Everything that determines this run.\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

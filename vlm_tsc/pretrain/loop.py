@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_bytes
 from vlm_tsc.finetune.state import load_optimizer_tensors, optimizer_tensors
 from vlm_tsc.pretrain.rate import counted, matmul_rate
@@ -75,6 +76,11 @@ def run_stage(
         operations of a step's matrix products against the rate of a large one on the same device.
     has_one_shape : bool
         All batches have equal shapes, so that a GPU's kernels are worth compiling.
+
+    Raises
+    ------
+    InputError
+        When loss or gradient are no longer numbers.
     """
     folder.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
@@ -100,15 +106,14 @@ def run_stage(
         with counted() if step == start else nullcontext() as counter:
             with torch.autocast(device.type, torch.bfloat16):
                 loss, figures = loss_of(model, batch)
-            if not torch.isfinite(loss):
-                text = f"the loss is {loss.item()} at step {step}; the last checkpoint is in {folder}"
-                raise FloatingPointError(text)
+            _check_finite(loss, "the loss", step, folder)
             loss.backward()
         if counter is not None:
             flops = counter.get_total_flops()
             if has_one_shape and device.type == "cuda":
                 model.compile()  # in place, and only now: a compiled step cannot be counted
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        _check_finite(norm, "the gradient's size", step, folder)  # or the weights would not be, after the last step
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         for name, value in {"loss": loss.item(), **figures}.items():
@@ -124,6 +129,12 @@ def run_stage(
         if now - saved > save_every_seconds or step + 1 == steps:
             save_state(folder / STATE_FILE, model, optimizer, step + 1)
             saved = now
+
+
+def _check_finite(value: torch.Tensor, name: str, step: int, folder: Path) -> None:
+    if not torch.isfinite(value):
+        fix = "a lower learning_rate, and another work folder or this one removed"
+        raise InputError(f"{name} is no longer a number", where=f"{folder}, step {step}", got=value.item(), fix=fix)
 
 
 def _schedule(step: int, steps: int, warmup: int) -> float:

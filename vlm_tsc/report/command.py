@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
+from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
 from vlm_tsc.config import Settings, load_settings, settings_from
 from vlm_tsc.evaluate.baseline import OPTIONS, baseline_command
+from vlm_tsc.evaluate.search import INCEPTION_TIME
+from vlm_tsc.evaluate.trained import NAME as INCEPTION_TIME_NAME
+from vlm_tsc.evaluate.trained import PROBES
 from vlm_tsc.run import RunFolder
 
 _WIDTH = 76
@@ -27,8 +32,45 @@ def command_of(run: RunFolder) -> str:
         return shlex.join(["python", "train.py", *options_of_run(load_settings(run.config))])
     given = {key: type(OPTIONS[key] or "")(value) for key, value in baseline.items() if key in OPTIONS}
     command = baseline_command(baseline["classifier"], given)
+    own = baseline.get("options") or shlex.join(_own_words(baseline))
     seed = f"--seed {baseline['seed']}" if baseline.get("seed") else ""
-    return " ".join(filter(None, [command, baseline.get("options"), seed]))
+    return " ".join(filter(None, [command, own, seed]))
+
+
+def _own_words(baseline: Mapping[str, Any]) -> list[str]:
+    """The options of a trained baseline besides data and seed, off what its config.yaml says it was made with."""
+    name, parameters = baseline["classifier"], baseline.get("parameters") or {}
+    if name == INCEPTION_TIME_NAME:
+        given = _inception_time(baseline, parameters)
+    elif name in PROBES and "base" in parameters:
+        given = _probe(baseline, parameters)
+    else:
+        given = {}
+    return [word for key, value in given.items() for word in _words(key, value)]
+
+
+def _inception_time(baseline: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters that are not the paper's, or that a search had to leave as they are; the search; the start."""
+    search = baseline.get("search") or {}
+    kept = set(INCEPTION_TIME) - set(search.get("names", INCEPTION_TIME))
+    fields = Hyperparameters.model_fields
+    given = {
+        name: value
+        for name, value in parameters.items()
+        if name in fields and (name in kept or value != fields[name].default)
+    }
+    others = {"search": search.get("trials"), "start_from": baseline.get("start_from")}
+    return given | {name: value for name, value in others.items() if value is not None}
+
+
+def _probe(baseline: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The base, and how its cases are shown where that is not as the base has it."""
+    decides = {"base": parameters["base"], "llava_root": baseline.get("llava_root")}
+    decides = {name: value for name, value in decides.items() if value is not None}
+    shown = {name: value for name, value in parameters.items() if name in Settings.model_fields and value is not None}
+    usual, settings = settings_from(decides), settings_from({**shown, **decides})
+    values = {name: getattr(settings, name) for name in (*decides, *shown)}
+    return {name: value for name, value in values.items() if value is not None and value != _default(usual, name)}
 
 
 def baseline_config(run: RunFolder) -> dict[str, Any] | None:

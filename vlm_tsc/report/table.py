@@ -153,10 +153,13 @@ def footnotes(found: list[Row], runs: Sequence[Run], n_left_out: int) -> list[st
     lines = [f"* best measured here{deviation}"]
     trained_on = [run["n_train"] for run in runs if run.get("base")]
     if trained_on and any(run["n_train"] > min(trained_on) for run in runs if not run.get("base")):
-        lines.append("baselines choose no checkpoint, so they train on the validation cases too")
+        lines.append("baselines that choose no checkpoint train on the validation cases too")
     seen = sorted({run["encoder"] for run in runs if run.get("encoder_saw_this_set")})
     if seen:
         lines.append(f"pre-trained on the training part of this very set: encoder {', '.join(seen)}")
+    shared = sorted({run["encoder"] for run in runs if run.get("encoder_seen_test_cases")})
+    if shared:
+        lines.append(f"pre-trained on some of these test cases: encoder {', '.join(shared)}")
     if n_left_out:
         lines.append(f"left out: {n_left_out} of another dataset, split or test part")
     return lines + [f"warning: {row.name}: {text}" for row in found for text in row.warnings]

@@ -27,7 +27,7 @@ from vlm_tsc.settings import USUAL_BASE
 from vlm_tsc.use import serve
 
 LAYOUT = "VLM_TSC_ML"
-CLASSIFIERS = ("inception-time", "llava")
+CLASSIFIERS = ("inception-time", "masked-transformer", "llava")
 FAILURE_LENGTH = 1024  # characters of output/failure that SageMaker shows
 OURS = ("training", "validation", "model_dir", "start_from", "dataset", "test", "vlm_root")  # what the layout says
 
@@ -58,9 +58,10 @@ def _train_or_say_why(root: Path, words: Sequence[str]) -> int:
 def train(root: Path) -> None:
     """Hyperparameters and channels below `root` → `root/model`, which `serve` opens.
 
-    The hyperparameter `classifier` is inception-time (default) or llava; the others are those of `eval/baselines.py
-    inception-time train`, or a LLaVA's settings. Channels: training; for InceptionTime also validation, and model with
-    an earlier job's model, plain or as model.tar.gz, to go on from.
+    The hyperparameter `classifier` is inception-time (default), masked-transformer or llava; the others are those of
+    `eval/baselines.py inception-time train`, those of the masked transformer's training, or a LLaVA's settings.
+    Channels: training; for InceptionTime also validation; for both networks also model with an earlier job's model,
+    plain or as model.tar.gz, to go on from.
 
     Raises
     ------
@@ -77,6 +78,11 @@ def train(root: Path) -> None:
         raise InputError("there is no training table", where=_channel(root, "training"), allowed=", ".join(SUFFIXES))
     if classifier == "llava":
         _train_llava(root, hyperparameters, training)
+        return
+    if classifier == "masked-transformer":
+        _refuse_channels(root, ["validation"], "masked transformer")
+        with _earlier_model(_channel(root, "model")) as start:
+            _train_masked_transformer(root / "model", hyperparameters, training, start)
         return
     files = {"training": training, "validation": validation, "model_dir": root / "model"}
     with _earlier_model(_channel(root, "model")) as start:
@@ -164,17 +170,41 @@ def _train_inception_time(hyperparameters: Mapping[str, str], files: Mapping[str
 
     given = {**hyperparameters, **{name: path for name, path in files.items() if path is not None}}
     command.train([f"--{name}={value}" for name, value in given.items()])
-    folder = files["model_dir"]
-    assert folder is not None
-    for line in (folder / LOG_FILE).read_text(encoding="utf-8").splitlines():  # SageMaker reads metrics off the log
+    assert files["model_dir"] is not None
+    _print_log(files["model_dir"] / LOG_FILE)
+
+
+def _print_log(path: Path) -> None:
+    for line in path.read_text(encoding="utf-8").splitlines():  # SageMaker reads metrics off what is printed
         print("; ".join(f"{name}={value:g}" for name, value in json.loads(line).items()))
 
 
-def _train_llava(root: Path, hyperparameters: Mapping[str, str], table: Path) -> None:
-    extra = [name for name in ("validation", "model") if _channel(root, name).exists()]
+def _train_masked_transformer(
+    folder: Path, hyperparameters: Mapping[str, str], table: Path, start: Path | None
+) -> None:
+    from vlm_tsc.classify.masked_transformer.options import TrainOptions
+
+    words = [f"--{name}={value}" for name, value in hyperparameters.items()]
+    options = model_from_cli(words, TrainOptions, prog="train", description=train.__doc__ or "").model_dump()
+    part = read(table)
+    X = without_missing(part, "error")
+    from vlm_tsc.classify.epochs import LOG_FILE
+    from vlm_tsc.classify.masked_transformer.classifier import MaskedTransformerClassifier
+
+    how = {"random_state": options.pop("seed"), "model_dir": str(folder), "start_from": start and str(start)}
+    MaskedTransformerClassifier(**options, **how).fit(X, np.array(part.labels))
+    _print_log(folder / LOG_FILE)
+
+
+def _refuse_channels(root: Path, names: Sequence[str], title: str) -> None:
+    extra = [name for name in names if _channel(root, name).exists()]
     if extra:
-        fix = "leave it out: a LLaVA holds a fifth of the training cases out itself, where there are enough"
-        raise InputError("a LLaVA takes no such channel", where=_channel(root, ""), got=extra, fix=fix)
+        fix = f"leave it out: a {title} holds a fifth of the training cases out itself, where there are enough"
+        raise InputError(f"a {title} takes no such channel", where=_channel(root, ""), got=extra, fix=fix)
+
+
+def _train_llava(root: Path, hyperparameters: Mapping[str, str], table: Path) -> None:
+    _refuse_channels(root, ["validation", "model"], "LLaVA")
     part = read(table)
     X = without_missing(part, "error")
     from vlm_tsc.answer.model import be_quiet

@@ -11,6 +11,8 @@ from aeon.testing.estimator_checking import check_estimator
 
 from tests.conftest import make_set
 from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier
+from vlm_tsc.classify.inception_time.ensemble import train_ensemble
+from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
 from vlm_tsc.classify.model_folder import FACTS, WEIGHTS
 from vlm_tsc.errors import InputError
 
@@ -158,3 +160,25 @@ def test_a_broken_model_folder_is_refused(fitted, tmp_path, name, content, says)
     (tmp_path / name).unlink()
     with pytest.raises(InputError, match="no finished model"):
         InceptionTimeClassifier.load(tmp_path)
+
+
+def test_it_goes_on_with_each_class_in_its_own_row_whatever_their_order(tmp_path, caplog):
+    """Runs order classes as text, tables by number."""
+    random, names = np.random.default_rng(0), ["1", "2", "10"]
+    codes = np.arange(18) % 3
+    X = list(4.0 * codes[:, None, None] + random.normal(size=(18, 1, 12)))
+    sizes = Hyperparameters(filters=2, depth=3, models=2, batch_size=18, epochs=2, lr=0.05)
+    first = train_ensemble(X, codes, names, sizes)
+    by_text = sorted(names)
+    other = np.array([by_text.index(names[code]) for code in codes])
+    short = sizes.model_copy(update={"epochs": 1, "lr": 1e-12})
+    with caplog.at_level("WARNING"):
+        again = train_ensemble(X, other, by_text, short, start=first)
+    assert "begins anew" not in caplog.text
+    for name, rows in (("head", 1), ("bias", 1)):
+        before, after = first.network.state_dict()[name], again.network.state_dict()[name]
+        for i, label in enumerate(by_text):
+            torch.testing.assert_close(after.select(rows, i), before.select(rows, names.index(label)))
+    with caplog.at_level("WARNING"):
+        train_ensemble(X, other, ["a", "b", "c"], short, start=first)
+    assert "the last layer begins anew" in caplog.text

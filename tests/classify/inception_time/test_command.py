@@ -35,11 +35,11 @@ def write(path, X, y=None):
     return path
 
 
-def write_headed(path, X, y=None):
-    """Two channels: the series, and the series reversed."""
+def write_headed(path, X, y=None, one=False):
+    """Two channels, unless `one`: the series, and the series reversed."""
     lines = ["sample,feature," + ("y_1," if y else "") + ",".join(f"x_{t}" for t in range(X.shape[1]))]
     for i, row in enumerate(X):
-        for name, values in (("a", row), ("b", row[::-1])):
+        for name, values in (("a", row), ("b", row[::-1]))[: 1 if one else 2]:
             lines.append(",".join([str(i), name, *([y[i]] if y else []), *map(str, values)]))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
@@ -136,6 +136,11 @@ PREDICT_ERRORS = {
     "the labels are still there": (lambda path: write(path, X, ["1", "2", "1", "2"]), ["remove the column of labels"]),
     "too few columns": (lambda path: write(path, X[:, :4]), ["4 columns", "6, the values"]),
     "two channels": (lambda path: write_headed(path, X), ["number of channels"]),
+    "other columns below a header": (lambda path: write_headed(path, X[:, :4], one=True), ["4 x_* columns", "6, the"]),
+    "labels, and a last column that is always empty": (
+        lambda path: path.write_text("".join(f"1,{','.join(map(str, row[:5]))},\n" for row in X)),
+        ["7 columns", "remove the column of labels"],
+    ),
     "words": (lambda path: path.write_text("a,b,c\n"), ["not a number", "line 1, column 1"]),
     "empty": (lambda path: path.write_text(""), ["empty"]),
     "no file": (lambda path: None, ["no such file", "--input"]),
@@ -150,6 +155,13 @@ def test_what_cannot_be_answered_ends_in_one_message(main, model, tmp_path, caps
     error = capsys.readouterr().err
     assert all(text in error for text in says) and "Traceback" not in error, error
     assert not (tmp_path / "answers.csv").exists()
+
+
+def test_a_table_of_the_right_width_is_answered_though_no_row_fills_it(main, model, tmp_path):
+    table = tmp_path / "short.csv"
+    table.write_text("".join(f"{','.join(map(str, row[:4]))},,\n" for row in X))
+    assert predict(main, model, table, tmp_path / "answers.csv") == 0
+    assert len((tmp_path / "answers.csv").read_text().splitlines()) == len(X)
 
 
 def test_a_folder_without_a_model_is_refused(main, tmp_path, capsys):

@@ -170,6 +170,19 @@ def test_going_on_from_a_model_keeps_its_head_where_the_classes_are_the_same(fit
     )
 
 
+def test_it_goes_on_with_each_class_in_its_own_row_whatever_their_order(fitted, caplog):
+    train, first = make_set(12, 4), fitted.model_
+    turned = first.classes[::-1]
+    codes = np.array([turned.index(label) for label in train.y])
+    short = first.hyperparameters.model_copy(update={"lr": 1e-12, "epochs": 1, **dict.fromkeys(SIZES)})
+    again = train_model(list(train.X), codes, turned, short, start=first)
+    torch.testing.assert_close(again.network.head.weight, first.network.head.weight.flip(0))
+    np.testing.assert_allclose(again.probabilities(train.X), first.probabilities(train.X)[:, ::-1], atol=0.05)
+    with caplog.at_level("WARNING"):
+        train_model(list(train.X), codes, ["a", "b"], short, start=first)
+    assert "the last layer begins anew" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

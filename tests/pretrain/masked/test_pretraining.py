@@ -74,6 +74,16 @@ def test_every_set_fills_the_grid_and_is_drawn_by_the_root_of_its_size(folder):
     assert not all(np.array_equal(a, b) for a, b in zip(drawn, other, strict=True))
 
 
+def test_a_set_to_leave_out_is_found_whatever_its_letters_case_and_refused_where_there_is_none(folder):
+    assert source_of(config(datasets=("all",), exclude=("wide", "LONG")), folder).sets == ["Short"]
+    with pytest.raises(InputError, match="no such set to leave out") as caught:
+        source_of(config(datasets=("all",), exclude=("Wide", "Shrt")), folder)
+    assert "near: Short" in str(caught.value)
+    assert source_of(config(datasets=("all",), exclude=("wide", "GunPoint")), folder).sets == ["Long", "Short"]
+    with pytest.raises(InputError, match="both named and excluded"):
+        source_of(config(exclude=("long",)), folder)
+
+
 def test_only_training_parts_are_opened(folder):
     assert len(train_part("Short", folder)) == 5  # the test part is no archive: opening it would be an error
     assert all_sets(folder) == ["Long", "Short", "Wide"]
@@ -130,6 +140,7 @@ def test_the_encoder_in_its_folder_is_the_one_that_was_trained_and_knows_what_it
     assert read.facts == found.facts and read.sets == ["Long", "Short"]
     assert read.has_seen("Long") and read.has_seen("short") and not read.has_seen("Wide")
     assert (read.facts["task"], read.facts["steps"], read.facts["synthetic"]) == ("mae", 4, False)
+    assert read.n_seen(train_part("Long", folder)) == 9 and read.n_seen(train_part("Wide", folder)) == 0
 
 
 def test_the_losses_fall(tmp_path):
@@ -162,6 +173,13 @@ def test_a_file_that_is_not_split_and_a_set_both_named_and_excluded_are_refused(
         Synthetic(SHAPE.model_copy(update={"n_channels": 2}))
     with pytest.raises(ValidationError):
         config(datasets=())
+
+
+def test_a_learning_rate_at_which_nothing_is_learnt_ends_in_one_message(folder, tmp_path):
+    wild = config(learning_rate=1e30, steps=20, warmup_steps=0)
+    with pytest.raises(InputError, match="a lower learning_rate") as caught:
+        pretrain_masked(wild, tmp_path, data_dir=folder, workers=0)
+    assert "step" in str(caught.value) and not (tmp_path / "encoder").exists()
 
 
 def test_the_command(folder, tmp_path, capsys):

@@ -13,7 +13,8 @@ from vlm_tsc.archive.formats import read, read_unlabelled
 from vlm_tsc.archive.load import class_names
 from vlm_tsc.archive.part import Part
 from vlm_tsc.archive.policies import without_missing
-from vlm_tsc.archive.samples import is_sample_table
+from vlm_tsc.archive.samples import n_value_columns
+from vlm_tsc.archive.unlabelled import table_width
 from vlm_tsc.classify.inception_time.hyperparameters import PRESETS
 from vlm_tsc.classify.inception_time.options import PredictOptions, TrainOptions
 from vlm_tsc.errors import InputError
@@ -133,9 +134,14 @@ def _fits(part: Part, n_channels: int, n_timepoints: int) -> None:
     n = len(part.cases[0])
     if n != n_channels:
         raise InputError("the model takes another number of channels", where=part.path, got=n, allowed=n_channels)
+    # the columns and not the values in them count: an empty last cell ends a shorter series, and may hide a label
+    width = table_width(part.path)
+    headed = width is None
+    width = n_value_columns(part.path) if width is None else width
     longest = max(case.shape[1] for case in part.cases)
-    if longest == n_timepoints or is_sample_table(part.path):
+    if width == n_timepoints or (headed and longest <= n_timepoints <= width):
         return
-    fix = "remove the column of labels" if longest == n_timepoints + 1 else None
-    got, allowed = f"{longest} columns", f"{n_timepoints}, the values of the training table"
+    fix = None if headed or width <= n_timepoints else "remove the column of labels, or those that are always empty"
+    got = f"{width} {'x_* ' if headed else ''}columns"
+    allowed = f"{n_timepoints}, the values of the training table"
     raise InputError("the table does not fit the model", where=part.path, got=got, allowed=allowed, fix=fix)

@@ -16,7 +16,7 @@ from vlm_tsc.classify.inception_time.training import probabilities, train
 from vlm_tsc.classify.model_folder import device
 from vlm_tsc.classify.ranks import Ranks, current_ranks
 from vlm_tsc.classify.scaling import Scaling
-from vlm_tsc.classify.trained_network import Labelled, TrainedNetwork, fingerprint_of
+from vlm_tsc.classify.trained_network import Labelled, TrainedNetwork, fingerprint_of, rows_of_head
 from vlm_tsc.errors import InputError
 
 
@@ -80,7 +80,7 @@ def train_ensemble(
     folder : Path, optional
         For log and checkpoint, see `training.train`; the finished ensemble is written there too.
     start : Ensemble, optional
-        Whose weights to go on from; its last layer only where the classes are the same.
+        Whose weights to go on from; its last layer only where the classes are the same, in whatever order.
 
     Raises
     ------
@@ -136,6 +136,9 @@ def _start_from(
     if n_channels != start.n_channels:
         what = "the model to go on from has another number of channels"
         raise InputError(what, where="the training cases", got=n_channels, allowed=start.n_channels)
-    same = classes == start.classes
-    taken = {name: value for name, value in start.network.state_dict().items() if same or name not in ("head", "bias")}
-    network.load_state_dict(ranks.share(taken), strict=same)
+    rows, taken = rows_of_head(start, classes), dict(start.network.state_dict())
+    for name in ("head", "bias"):  # (n_members, n_classes, …)
+        last = taken.pop(name)
+        if rows is not None:
+            taken[name] = last[:, rows]
+    network.load_state_dict(ranks.share(taken), strict=rows is not None)

@@ -36,6 +36,9 @@ class DatasetOptions(RunOptions):
         unset="none",
         ge=1,
     )
+    start_from: UserPath | None = option(
+        GROUP, None, "Run or model folder to go on from, of the same sizes and channels.", metavar="DIR", unset="none"
+    )
 
 
 class TrainOptions(RunOptions):

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from vlm_tsc.classify.masked_transformer.encoder import PatchEncoder
+from vlm_tsc.classify.masked_transformer.seen import n_seen
 from vlm_tsc.classify.masked_transformer.shape import Shape
 from vlm_tsc.classify.model_folder import WEIGHTS, facts_of, packed, read_folder, tensors_of, write_folder
 from vlm_tsc.errors import InputError
 from vlm_tsc.resources import PACKAGE
 
+log = logging.getLogger(__name__)
 KIND, FORMAT = "masked-encoder", 1
+SEEN = "seen_cases"  # among the weights: 8 bytes a case
 SHIPPED = PACKAGE / "checkpoints" / "masked-encoder"
 DEFAULT, FRESH = "default", "fresh"
 HOW = "python -m vlm_tsc.pretrain masked --conf-file configs/pretrain/mae.yaml makes one"
@@ -32,11 +37,14 @@ class Pretrained:
     facts : dict
         `name`, `task`, `sets` (names of the sets whose training parts it has seen; none for synthetic series), `steps`,
         `seed`, `config`, `sha256`, `commit`.
+    seen : ndarray of int64, optional
+        Hashes of the cases it has seen, see `case_hashes`; None where the folder does not say.
     """
 
     shape: Shape
     tensors: dict[str, torch.Tensor]
     facts: dict[str, Any]
+    seen: np.ndarray | None = None
 
     def encoder(self) -> PatchEncoder:
         """A new encoder with these weights."""
@@ -58,6 +66,14 @@ class Pretrained:
         """Whether it was pre-trained on the set of this name."""
         return dataset.lower() in {name.lower() for name in self.sets}
 
+    def n_seen(self, cases: Iterable[np.ndarray]) -> int:
+        """How many of these cases it was pre-trained on, whatever set they are of; a warning where nobody noted."""
+        if self.seen is None:
+            if self.sets:
+                log.warning("%s does not say which cases it has seen; sets are compared by name alone", self.label)
+            return 0
+        return n_seen(cases, self.seen)
+
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], where: Path | str = "memory") -> Pretrained:
         """What `encoder_files` gave.
@@ -69,7 +85,9 @@ class Pretrained:
         """
         try:
             facts = facts_of(files, KIND, FORMAT)
-            made = cls(Shape(**facts["shape"]), tensors_of(files), facts)
+            tensors = tensors_of(files)
+            seen = tensors.pop(SEEN, None)
+            made = cls(Shape(**facts["shape"]), tensors, facts, None if seen is None else seen.numpy())
             made.encoder()
             if not made.label or not isinstance(made.sets, list):
                 raise ValueError("no name, or no list of sets")
@@ -79,15 +97,18 @@ class Pretrained:
         return made
 
 
-def encoder_files(encoder: PatchEncoder, facts: Mapping[str, Any]) -> dict[str, bytes]:
-    """Name → content of the two files of an encoder's folder."""
+def encoder_files(encoder: PatchEncoder, facts: Mapping[str, Any], seen: np.ndarray | None = None) -> dict[str, bytes]:
+    """Name → content of the two files of an encoder's folder; `seen` as `Pretrained` has it."""
     whole = {"classifier": KIND, "format": FORMAT, "shape": encoder.shape.model_dump(), **facts}
-    return packed(encoder.state_dict(), whole)
+    noted = {} if seen is None else {SEEN: torch.from_numpy(seen)}
+    return packed({**encoder.state_dict(), **noted}, whole)
 
 
-def write_encoder(folder: Path, encoder: PatchEncoder, facts: Mapping[str, Any]) -> Pretrained:
-    """Write an encoder's folder."""
-    files = encoder_files(encoder, facts)
+def write_encoder(
+    folder: Path, encoder: PatchEncoder, facts: Mapping[str, Any], seen: np.ndarray | None = None
+) -> Pretrained:
+    """Write an encoder's folder; `seen` as `Pretrained` has it."""
+    files = encoder_files(encoder, facts, seen)
     write_folder(folder, files)
     return Pretrained.from_files(files, folder)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from pydantic import ValidationError
 
 from vlm_tsc.classify.masked_transformer.encoder import PatchEncoder
@@ -19,8 +21,10 @@ from vlm_tsc.classify.masked_transformer.shape import Shape
 from vlm_tsc.classify.masked_transformer.training import EVAL_BATCH, Training, train
 from vlm_tsc.classify.model_folder import device
 from vlm_tsc.classify.scaling import Scaling
-from vlm_tsc.classify.trained_network import Labelled, TrainedNetwork, fingerprint_of
+from vlm_tsc.classify.trained_network import Labelled, TrainedNetwork, fingerprint_of, rows_of_head
 from vlm_tsc.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def train_model(
     folder : Path, optional
         For log and checkpoint, see `training.train`; the finished model is written there too.
     start : Model, optional
-        Whose encoder to begin with; its head too where the classes and channels are the same.
+        Whose encoder to begin with; its head too where the channels and, in whatever order, the classes are the same.
 
     Raises
     ------
@@ -117,8 +121,9 @@ def train_model(
     scaling, longest = Scaling.of(X), max(case.shape[1] for case in X)
     grid = Grid(longest, made.shape.length, made.shape.patch)
     cases = PatchedCases.of(X, scaling, grid, device(), np.asarray(codes))
-    if start is not None and start.classes == classes and start.n_channels == len(X[0]):
-        network.load_state_dict(start.network.state_dict())
+    whole = None if start is None else _whole(start, classes, len(X[0]))
+    if whole is not None:
+        network.load_state_dict(whole)
     else:
         network.learn_scale(network.features(cases, EVAL_BATCH))
     held_out = None if validation is None else PatchedCases.of(validation[0], scaling, grid, device(), validation[1])
@@ -139,6 +144,20 @@ def train_model(
     if folder is not None:
         model.finish(folder)
     return model
+
+
+def _whole(start: Model, classes: list[Any], n_channels: int) -> dict[str, torch.Tensor] | None:
+    """Weights of a model to go on from, its head's rows in the order of `classes`; None where its head is of no use."""
+    if start.n_channels != n_channels:
+        log.warning(
+            "the last layer begins anew: %d channels, the model to go on from has %d", n_channels, start.n_channels
+        )
+        return None
+    rows = rows_of_head(start, classes)
+    if rows is None:
+        return None
+    weights = dict(start.network.state_dict())
+    return weights | {name: weights[name][rows] for name in ("head.weight", "head.bias")}
 
 
 def _encoder(

@@ -9,6 +9,18 @@ from vlm_tsc.options import option
 from vlm_tsc.settings import MAX_SEED, UserPath
 
 
+class TrainOptions(Hyperparameters):
+    """Of a training on a table, as in the container."""
+
+    encoder: str = option(
+        GROUP,
+        "default",
+        "Folder of a pre-trained encoder; default: the shipped one, if any; fresh: none.",
+        metavar="DIR",
+    )
+    seed: int = option(GROUP, 0, "Seed of everything random.", ge=0, le=MAX_SEED)
+
+
 class RunOptions(Hyperparameters):
     """Of `python eval/baselines.py masked-transformer --dataset NAME`."""
 
@@ -21,7 +33,16 @@ class RunOptions(Hyperparameters):
     enc_name: str | None = option(GROUP, None, "Name of a registered encoder.", metavar="NAME", unset="none")
     enc_ver: int | None = option(GROUP, None, "Its version.", unset="the newest", ge=1)
     enc_version: int | None = option(GROUP, None, "The same as --enc-ver.", unset="the newest", ge=1)
-    allow_seen: bool = option(GROUP, False, "Take an encoder that was pre-trained on this very set; the table says so.")
+    allow_seen: bool = option(
+        GROUP, False, "Take an encoder that was pre-trained on this very set or on test cases; the table says so."
+    )
+    search: int | None = option(
+        GROUP,
+        None,
+        "Choose lr and epochs, those that are not given, among N settings on cases held out of train.",
+        unset="none",
+        ge=1,
+    )
     tsne: bool = option(GROUP, True, "Draw the test cases' embeddings by class into the run's folder.")
     report_to: Literal["none", "mlflow"] = option(GROUP, "none", "Who logs curves, figures and pictures.")
     gpu_id: int | None = option(GROUP, None, "GPU to compute on.", unset="the first", ge=0)

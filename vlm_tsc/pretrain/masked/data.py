@@ -10,13 +10,15 @@ from typing import Protocol
 
 import numpy as np
 
+from vlm_tsc.archive import download
 from vlm_tsc.archive.formats import read
 from vlm_tsc.archive.policies import without_missing
 from vlm_tsc.archive.sources import DATA_DIR, find
 from vlm_tsc.classify.masked_transformer.patches import Grid
+from vlm_tsc.classify.masked_transformer.seen import case_hashes
 from vlm_tsc.classify.masked_transformer.shape import Shape
 from vlm_tsc.classify.scaling import Scaling
-from vlm_tsc.errors import InputError
+from vlm_tsc.errors import InputError, nearest
 from vlm_tsc.pretrain.masked.config import ALL, Pretraining
 from vlm_tsc.pretrain.synthetic import CORPUS_OFFSET, episode
 
@@ -25,9 +27,13 @@ _EPISODE = 4  # series of a synthetic episode, as in `synthetic.corpus`
 
 
 class Source(Protocol):
-    """Where batches come from; `sets` are the names of the sets whose training parts are used."""
+    """Where batches come from.
+
+    `sets` are the names of the sets whose training parts are used, `seen` the hashes of their cases (None: of no set).
+    """
 
     sets: list[str]
+    seen: np.ndarray | None
 
     def draw(self, seed: int, step: int, n: int) -> list[np.ndarray]:
         """`n` series `(n_channels, n_points)` on the grid; a pure function of its arguments."""
@@ -43,6 +49,7 @@ class Sets:
 
     def __init__(self, parts: dict[str, list[np.ndarray]], shape: Shape):
         self.sets = sorted(parts)
+        self.seen: np.ndarray | None = case_hashes(case for cases in parts.values() for case in cases)
         self.series = [_on_grid(parts[name], shape, name) for name in self.sets]
         roots = np.sqrt([len(one) for one in self.series])
         self.shares = roots / roots.sum()
@@ -66,6 +73,7 @@ class Synthetic:
             what = "synthetic series are drawn channel by channel"
             raise InputError(what, where="shape.n_channels", got=shape.n_channels, allowed=1)
         self.sets: list[str] = []
+        self.seen: np.ndarray | None = None
         self.shape = shape
 
     def draw(self, seed: int, step: int, n: int) -> list[np.ndarray]:
@@ -88,18 +96,21 @@ def source_of(config: Pretraining, data_dir: Path | str | None = None) -> Source
     Raises
     ------
     InputError
-        When a set is not found, is broken, or has another number of channels than the encoder.
+        When a set is not found, is broken, or has another number of channels than the encoder; when "all" is to leave
+        out one that is neither there nor anywhere: a typing error there would spoil what is scored.
     """
     if config.is_synthetic:
         return Synthetic(config.shape)
     if config.datasets != (ALL,):
-        excluded = set(config.datasets) & set(config.exclude)
-        if excluded:
-            raise InputError("sets both named and excluded", where="datasets, exclude", got=sorted(excluded))
+        excluded = {name.lower() for name in config.exclude}
+        both = sorted(name for name in config.datasets if name.lower() in excluded)
+        if both:
+            raise InputError("sets both named and excluded", where="datasets, exclude", got=both)
         return Sets({name: train_part(name, data_dir) for name in config.datasets}, config.shape)
-    parts = {}
-    for name in all_sets(data_dir):
-        if name in config.exclude:
+    parts, names = {}, all_sets(data_dir)
+    excluded = _excluded(config.exclude, names)
+    for name in names:
+        if name in excluded:
             continue
         try:
             parts[name] = train_part(name, data_dir)
@@ -108,6 +119,21 @@ def source_of(config: Pretraining, data_dir: Path | str | None = None) -> Source
     if not parts:
         raise InputError("no set is left to pre-train on", where="datasets, exclude")
     return Sets(parts, config.shape)
+
+
+def _excluded(wanted: Sequence[str], names: Sequence[str]) -> set[str]:
+    """Those of `names` that `wanted` means, whatever the case of its letters."""
+    by_lower = {name.lower(): name for name in names}
+    missing = [name for name in wanted if name.lower() not in by_lower]
+    archive = {name.lower() for name in download.known()} if missing else set()  # aeon's list takes seconds
+    for name in missing:
+        if name.lower() not in archive:
+            near = ", ".join(nearest(name, names)) or None
+            raise InputError(
+                "there is no such set to leave out", where="exclude", got=name, allowed=near and f"near: {near}"
+            )
+        log.warning("exclude: %s is not in the data folder", name)
+    return {by_lower[name.lower()] for name in wanted if name.lower() in by_lower}
 
 
 def all_sets(data_dir: Path | str | None) -> list[str]:

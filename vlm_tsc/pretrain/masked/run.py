@@ -73,7 +73,7 @@ def pretrain_masked(
     facts = {"name": config.name, "task": config.task, "sets": source.sets, "synthetic": config.is_synthetic}
     facts |= {"steps": config.steps, "seed": config.seed, "config": config.model_dump(mode="json")}
     encoder: Any = network.encoder
-    return write_encoder(work / ENCODER, encoder.cpu(), facts)
+    return write_encoder(work / ENCODER, encoder.cpu(), facts, source.seen)
 
 
 def _note(path: Path, config: Pretraining, source: Source) -> None:
