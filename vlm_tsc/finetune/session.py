@@ -53,7 +53,8 @@ def finetune_with(
     touched.
     """
     waiting = adapter_folder.parent / "members"
-    members = [waiting / str(k) for k in range(1, settings.ensemble)]
+    # each in a folder of its own: beside an adapter are its checkpoints, and no other training may go on from them
+    members = [waiting / str(k) / "adapter" for k in range(1, settings.ensemble)]
     for k, member in enumerate(members, start=1):
         if not member.exists():
             _train(settings, base, base_folder, splits, presentation, member, (), seed_of(seed, k), None, progress)
