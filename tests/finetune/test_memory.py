@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import weakref
 from dataclasses import replace
@@ -21,6 +22,7 @@ from vlm_tsc.answer.quantised import quantised_layers
 from vlm_tsc.bases import LORA_TARGETS, load_base
 from vlm_tsc.config import settings_from
 from vlm_tsc.errors import InputError
+from vlm_tsc.finetune import session
 from vlm_tsc.finetune.estimate import Plan, activation_bytes, estimate, largest_batch, trained_parameters, weight_bytes
 from vlm_tsc.finetune.micro_batch import fitting_micro_batch, warn_if_too_large
 from vlm_tsc.finetune.parts import make_trainable, quantisation_of
@@ -190,6 +192,25 @@ def test_what_an_earlier_training_held_is_given_back_before_a_gpu_is_measured(mo
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: at_emptying.append(held()))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (3 if at_emptying else 1, 4))
     assert gpu_memory(torch.device("cuda")) == (3, 4) and at_emptying == [None]
+
+
+def test_nothing_of_a_model_is_held_after_its_training(tiny_base, tmp_path, monkeypatch):
+    made, load = [], session.load_model
+
+    def noted(*args):
+        model, processor = load(*args)
+        made.append(weakref.ref(model))
+        return model, processor
+
+    monkeypatch.setattr(session, "load_model", noted)
+    settings = settings_from({"dataset": "Slopes", "base": str(tiny_base), "num_epochs": 0.5, "batch_size": 4})
+    base, adapter = load_base(str(tiny_base)), tmp_path / "adapter"
+    gc.disable()
+    try:
+        session.finetune_with(settings, base, tiny_base, make_splits(), PRESENTATION, adapter, seed=0)
+    finally:
+        gc.enable()
+    assert adapter.exists() and [model() for model in made] == [None]
 
 
 def test_a_base_whose_sizes_are_unknown_is_trained_without_an_estimate(tiny_base, caplog, monkeypatch):

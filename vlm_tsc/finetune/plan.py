@@ -120,14 +120,15 @@ def _fitting(settings: Settings, sizes: Sizes, longest: tuple[int, int], batch_s
 
 
 def gpu_memory(gpu: torch.device) -> tuple[int, int]:
-    """Bytes that are free on a GPU, and all of them.
-
-    What an earlier training or evaluation of this process held is given back first: a trainer and its model refer to
-    each other, and the allocator keeps what was freed.
-    """
-    gc.collect()
-    torch.cuda.empty_cache()
+    """Bytes that are free on a GPU, once this process has given back what it no longer uses, and all of them."""
+    give_back_memory()
     return torch.cuda.mem_get_info(gpu)
+
+
+def give_back_memory() -> None:
+    """Free what earlier trainings held: a trainer and its model refer to each other, and torch keeps what was freed."""
+    gc.collect()
+    torch.cuda.empty_cache()  # does nothing where there is no GPU
 
 
 def _longest(processor: Any, presentation: Presentation, splits: Splits) -> tuple[int, int]:
