@@ -95,6 +95,17 @@ def against_trl(job: Job, rounds: int, target: float) -> tuple[Row, dict[str, li
     return Row(f"{job.cases:,} cases", found["ours"], found["peer"], found["limit"], target), losses
 
 
+def alone(job: Job, rounds: int) -> Row:
+    """Seconds a case of ours and of the passes alone, without a peer."""
+
+    def ours() -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            return train_ours(job, Path(folder))[0] / job.cases
+
+    found = medians(in_turn({"ours": ours, "limit": lambda: _limit(job) / job.cases}, rounds))
+    return Row(f"{job.cases:,} cases", found["ours"], float("nan"), found["limit"])
+
+
 def make_job(folder: Path, steps: int, base_name: str = BASE, **changes: Any) -> tuple[Job, str]:
     """What both sides train, with its data in `folder`, and the name of the series; `changes` are settings."""
     from vlm_tsc import job
@@ -277,7 +288,10 @@ def _logged(lines: list[dict[str, Any]]) -> tuple[float, list[float]]:
 
 
 def comparison(row: Row, losses: dict[str, list[float]]) -> str:
-    """Cases per second of all sides, and how far the losses are apart."""
+    """Cases per second of all sides, and how far the losses are apart; of ours and the limit where there is no peer."""
+    if not losses:
+        cells = (row.what, f"{1 / row.ours:,.1f}", f"{1 / row.limit:,.1f}", f"{row.limit_share:.0%}")
+        return table(("cases per second", "ours", "limit", "of our time"), [cells])
     headings = ("cases per second", "ours", "SFTTrainer", "ratio", "limit", "of our time", "losses")
     rates = [f"{1 / seconds:,.1f}" for seconds in (row.ours, row.peer, row.limit)]
     apart = [abs(theirs / ours - 1) for ours, theirs in zip(losses["ours"], losses["peer"], strict=True)]

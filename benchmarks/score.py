@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +131,16 @@ def _sides(
     encoded = [[on_device(part[i : i + batch]) for i in range(0, len(part), batch)] for part in parts]
     in_batches(shown[:batch])  # first calls choose kernels
     one_by_one(few[:1])
+
+    def clock() -> float:
+        if model.device.type == "cuda":  # which computes on after a call has returned
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
     sides = {
-        "ours": timed(in_batches, parts),
-        "peer": timed(one_by_one, [few[i::rounds] for i in range(rounds)]),
-        "limit": timed(prompts_alone, encoded, lambda part: sum(len(inputs["input_ids"]) for inputs in part)),
+        "ours": timed(in_batches, parts, clock=clock),
+        "peer": timed(one_by_one, [few[i::rounds] for i in range(rounds)], clock=clock),
+        "limit": timed(prompts_alone, encoded, lambda part: sum(len(inputs["input_ids"]) for inputs in part), clock),
     }
     return sides, tokens, len(few)
 

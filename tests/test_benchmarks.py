@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 
 import pytest
+import torch
 
 from benchmarks import accuracy, explore, finetune, inception_time, large, serve
 from benchmarks.__main__ import NAMES, main
@@ -68,8 +70,25 @@ def test_without_a_gpu_the_large_base_is_not_measured(monkeypatch):
 @pytest.mark.long
 def test_every_part_of_the_large_benchmark_runs_on_a_tiny_replica():
     pytest.importorskip("trl", reason="TRL is not installed: it is no dependency")
-    trained, scored = large.run(quick=True).rows
+    trained, *_, scored = large.run(quick=True).rows  # between them, on a GPU, the peaks
     assert min(trained.ours, trained.peer, scored.ours, scored.peer) > 0
+
+
+@pytest.mark.long
+def test_without_its_peer_the_large_benchmark_still_shows_our_speed(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: None if name == "trl" else find(name, *rest))
+    result = large.run(quick=True)
+    assert min(result.rows[0].ours, result.rows[0].limit, result.rows[-1].ours) > 0
+    assert "of the peak" in result.table and "SFTTrainer" not in result.table
+
+
+def test_a_part_that_runs_out_of_memory_does_not_lose_the_others():
+    def too_large():
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nmore")
+
+    found = [large.attempt("first", too_large), large.attempt("second", lambda: ("text", 1))]
+    assert found == [("first: out of memory (CUDA out of memory. Tried to allocate)", None), ("text", 1)]
 
 
 @pytest.mark.long

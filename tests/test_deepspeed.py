@@ -87,6 +87,47 @@ def test_without_a_launcher_deepspeed_has_one_rank(tiny_base, tmp_path):
     assert (only_run(tmp_path).adapter / "adapter_model.safetensors").exists()
 
 
+FIRST_IS_BEST = """
+import itertools, sys
+from pathlib import Path
+import torch
+from safetensors.torch import load_file
+import train
+from vlm_tsc.finetune import fit
+from vlm_tsc.finetune.trainer import AnswerTrainer
+
+scores, load = itertools.count(0, -1), AnswerTrainer._load_best_model
+fit._validation_figures = lambda *_: {"score": float(next(scores))}
+
+def checked(self):
+    best = Path(self.state.best_model_checkpoint)
+    assert best.name == "checkpoint-2", best
+    weights = load_file(best / "model.safetensors")
+    own = {name: value for name, value in self.model.named_parameters() if value.requires_grad}
+    assert any(not torch.equal(value.float(), weights[name].float()) for name, value in own.items())
+    load(self)
+    assert all(torch.equal(value.float(), weights[name].float()) for name, value in own.items())
+    print("the best was loaded")
+
+AnswerTrainer._load_best_model = checked
+sys.exit(train.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="DeepSpeed has no wheel here")
+def test_a_whole_model_ends_as_its_best_checkpoint(tiny_base, tmp_path):
+    given = [*write_sets(tmp_path, make_set(100, 0), make_set(4, 1)), "--base", str(tiny_base), *OPTIONS[2:]]
+    given += ["--num-epochs", "1", "--batch-size", "20", "--checkpoint-steps", "2", "--method", "full"]
+    known = {key: value for key, value in os.environ.items() if key not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+    ran = subprocess.run(
+        [sys.executable, "-c", FIRST_IS_BEST, *given, "--deepspeed", "configs/deepspeed/zero2.json"],
+        env=known | {"DS_ACCELERATOR": "cpu"}, cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert "the best was loaded" in ran.stdout
+
+
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="DeepSpeed has no wheel here")
 @pytest.mark.parametrize("stage", ["zero2", "zero3"])

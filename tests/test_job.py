@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,16 @@ from safetensors.numpy import load_file
 import dataset
 import train
 from tests.conftest import make_set
+from vlm_tsc import job
 from vlm_tsc.archive.store import read_splits
 from vlm_tsc.config import load_settings
 from vlm_tsc.conversation.rationale import with_lead
 from vlm_tsc.conversation.records import images_of, read_records
+from vlm_tsc.finetune import session
+from vlm_tsc.finetune.adapter import base_hash
+from vlm_tsc.finetune.checkpoints import last_whole_checkpoint
 from vlm_tsc.job import presentation_of
+from vlm_tsc.manifest import begin_stage
 from vlm_tsc.representation import analysis_text
 from vlm_tsc.representation.png import read_png
 from vlm_tsc.run import RunFolder
@@ -186,6 +192,30 @@ def test_other_kinds_of_data(tiny_base, tmp_path, capsys, what):
     assert ("±" in capsys.readouterr().out) == (what == "seeds")
     blank = json.loads(runs[0].read_text())["accuracy_blank_image"]
     assert (blank is None) == (what == "TEXT_ONLY")
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_other_ranks_begin_when_the_first_has_removed_old_progress(tiny_base, tmp_path, monkeypatch, resume):
+    given = [*write_sets(tmp_path, make_set(6, 0), make_set(4, 1)), "--base", str(tiny_base)]
+    assert dataset.main(given) == 0
+    run = only_run(tmp_path)
+    settings = load_settings(run.config).model_copy(update={"resume": resume})
+    expected = job._training_hash(settings, run, 0, base_hash(tiny_base))
+    begin_stage(run, "training", "of other settings" if resume else expected)
+    state = run.checkpoints / "checkpoint-1" / "trainer_state.json"
+    state.parent.mkdir(parents=True)
+    state.write_text('{"global_step": 1}')
+    found: list[Path | None] = []
+    monkeypatch.setattr(session, "finetune_with", lambda *_, **__: found.append(last_whole_checkpoint(run.checkpoints)))
+    monkeypatch.setenv("RANK", "1")
+    other = threading.Thread(target=job.finetune, args=(settings, run, 0), daemon=True)
+    other.start()
+    other.join(2)
+    assert not found and other.is_alive()
+    job._forget_progress(run)
+    begin_stage(run, "training", expected)
+    other.join(20)
+    assert found == [None]
 
 
 def test_searched_settings_are_those_of_the_run_and_the_test_part_has_no_say(tiny_base, tmp_path, monkeypatch):

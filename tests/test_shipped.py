@@ -11,6 +11,7 @@ import pytest
 from vlm_tsc.bases import LORA_TARGETS, known_bases, load_base
 from vlm_tsc.config import load_settings, settings_from, settings_from_cli
 from vlm_tsc.errors import InputError
+from vlm_tsc.finetune.steps import choose_steps
 from vlm_tsc.resources import find_file, resource_dir
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,7 +36,19 @@ def test_settings_of_llava_7b():
     settings = settings_from({"base": "llava-hf/llava-1.5-7b-hf"})
     assert settings == settings_from({"base": "llava-1.5-7b"}).model_copy(update={"base": settings.base})
     assert (settings.lora_r, settings.lora_alpha, settings.learning_rate) == (128, 256, 2e-4)
-    assert (settings.projector_learning_rate, settings.num_epochs, settings.context_length) == (2e-5, 2, 2048)
+    assert (settings.projector_learning_rate, settings.num_epochs, settings.context_length) == (2e-5, None, 2048)
+
+
+@pytest.mark.parametrize("name", [*sorted(known_bases()), "owner/unknown"])
+def test_no_base_is_trained_for_a_handful_of_steps(name):
+    """TwoLeadECG's 23 cases: two passes would be three steps."""
+    base, settings = load_base(name), settings_from({"base": name})
+    schedule = {"epochs": base.epochs, "min_steps": base.min_steps, "max_steps": base.max_steps}
+    assert settings.batch_size is not None
+    cases = settings.batch_size * settings.gradient_accumulation
+    assert choose_steps(23, cases, num_epochs=settings.num_epochs, **schedule) >= 100
+    few = choose_steps(8000, cases, num_epochs=settings.num_epochs, **schedule)
+    assert few == min(base.max_steps, base.epochs * 8000 / cases)
 
 
 def test_shipped_config_works_and_says_only_the_dataset():

@@ -75,7 +75,7 @@ class BaseConfig(BaseModel):
         default=LORA_TARGETS, description="Part → full-match pattern of its linear layers."
     )
     epochs: float = Field(2.0, description="Passes over the training part when --num-epochs is not given …")
-    min_steps: int = Field(1, description="… but at least so many optimiser steps …")
+    min_steps: int = Field(100, description="… but at least so many optimiser steps …")
     max_steps: int = Field(10**9, description="… and at most so many.")
     defaults: dict[str, Any] = Field(
         default_factory=GENERIC_DEFAULTS.copy, description="Settings that suit this base; the rest is generic."

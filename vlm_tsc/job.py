@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import time
+from collections.abc import Callable
 from typing import Any
 
 from vlm_tsc.archive import Splits, load
@@ -31,7 +32,7 @@ from vlm_tsc.terminal import is_first, shows_progress, working
 
 log = logging.getLogger(__name__)
 
-_WAIT_SECONDS = 3600  # that other ranks wait for the first to write the data
+_WAIT_SECONDS = 3600  # that other ranks wait for the first to write the data, and then to begin the training
 
 
 def load_splits(settings: Settings, seed: int) -> Splits:
@@ -112,6 +113,8 @@ def finetune(settings: Settings, run: RunFolder, seed: int) -> None:
             _forget_progress(run)
         made = [run.adapter, run.checkpoints, run.members, run.predictions, run.metrics, run.report, run.explanations]
         begin_stage(run, "training", expected, [*made, run.tracking, run.tensorboard])
+    else:
+        _wait_for_beginning(run, expected, anew=not settings.resume)
     splits = read_splits(run.series)
     with live(settings.report_to if is_first() else (), run) as on_log:
         finetune_with(
@@ -254,10 +257,34 @@ def _training_hash(settings: Settings, run: RunFolder, seed: int, base: str) -> 
 
 
 def _wait_for_data(run: RunFolder, expected: str) -> None:
+    def finished() -> bool:
+        manifest = read_manifest(run)
+        return manifest is not None and manifest.finished.get("data") == expected
+
+    _wait(run, finished, "The first rank did not finish the data.")
+
+
+def _wait_for_beginning(run: RunFolder, expected: str, *, anew: bool) -> None:
+    """Until the first rank has removed what this training must not go on from.
+
+    It notes the hash only after that, so an old note is of the same hash, whose progress may stay; unless all begin
+    `anew`: then the progress itself must be gone. New progress cannot come meanwhile, because nothing whole is written
+    before every rank trains. (No launcher's word tells two launches apart: DeepSpeed's port is always the same.)
+    """
+    from vlm_tsc.finetune.checkpoints import has_progress
+
+    def begun() -> bool:
+        manifest = read_manifest(run)
+        noted = manifest is not None and manifest.started.get("training") == expected
+        return noted and not (anew and has_progress(run.checkpoints, run.members))
+
+    _wait(run, begun, "The first rank did not begin the training.")
+
+
+def _wait(run: RunFolder, ready: Callable[[], bool], otherwise: str) -> None:
     deadline = time.monotonic() + _WAIT_SECONDS
     while time.monotonic() < deadline:
-        manifest = read_manifest(run)
-        if manifest is not None and manifest.finished.get("data") == expected:
+        if ready():
             return
         time.sleep(0.5)
-    raise InputError("The first rank did not finish the data.", where=run.path, got=f"{_WAIT_SECONDS} s without it")
+    raise InputError(otherwise, where=run.path, got=f"{_WAIT_SECONDS} s without it")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText
 
 import train
 from tests.conftest import make_set
@@ -20,6 +24,7 @@ from vlm_tsc.errors import InputError
 from vlm_tsc.finetune import session
 from vlm_tsc.finetune.adapter import load_adapter, load_finished, members_in, read_adapter_facts
 from vlm_tsc.finetune.session import seed_of
+from vlm_tsc.use import export
 
 FAST = ["--num-epochs", "2", "--batch-size", "4", "--baselines", "none", "--precision", "fp32", "--views", "1"]
 
@@ -88,7 +93,7 @@ def test_a_killed_ensemble_goes_on_with_its_finished_members(run, given, tmp_pat
     trained, fit = [], session.fit_adapter
 
     def killed_in_the_third(*args, **options):
-        trained.append(args[5].name)
+        trained.append(args[5].parent.name)
         if len(trained) == 3:
             raise KeyboardInterrupt
         return fit(*args, **options)
@@ -96,11 +101,47 @@ def test_a_killed_ensemble_goes_on_with_its_finished_members(run, given, tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr(session, "fit_adapter", killed_in_the_third)
         assert train.main(again) == 130
-    assert trained == ["1", "2", "adapter"]
+    assert trained[:2] == ["1", "2"] and len(trained) == 3
     assert train.main(again) == 0
-    second = only_run(tmp_path)
+    assert_same_adapters(run, only_run(tmp_path))
+
+
+def assert_same_adapters(run, second):
     for path in sorted(run.adapter.rglob("*.safetensors")):
         assert path.read_bytes() == (second.adapter / path.relative_to(run.adapter)).read_bytes(), path.name
+
+
+def test_no_member_goes_on_from_the_checkpoints_of_another(run, given, tmp_path, monkeypatch):
+    """Killed when a member was finished and its checkpoints were still there."""
+    again, remove = [*given], shutil.rmtree
+    again[again.index("--vlm-root") + 1] = str(tmp_path)
+
+    def killed_at_checkpoints(path, *args, **options):
+        if Path(path).name == "checkpoints":
+            raise KeyboardInterrupt
+        remove(path, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed_at_checkpoints)
+        assert train.main(again) == 130
+    assert list(only_run(tmp_path).members.rglob("trainer_state.json")), "it was killed too late to show anything"
+    assert train.main(again) == 0
+    assert_same_adapters(run, only_run(tmp_path))
+
+
+def test_its_exported_card_says_what_the_figures_are_of(run, tiny_base, tmp_path):
+    out = tmp_path / "out"
+    assert export.main([str(run.path), "--output", str(out)]) == 0
+    card, metrics = (out / "README.md").read_text(), json.loads(run.metrics.read_text())
+    assert "An ensemble" in card and "mean probabilities of 3 models." in card
+    assert f"for each adapter, {metrics['train_seconds']:.0f} s" in card
+    loading = [line for line in card.splitlines() if "load_adapter" in line]
+    assert len(loading) == 2 and 'subfolder="member-2"' in loading[1]
+    model: Any = PeftModel.from_pretrained(AutoModelForImageTextToText.from_pretrained(tiny_base), out)
+    model.load_adapter(out, "member-2", subfolder="member-2")
+    weights = load_file(run.adapter / "member-2" / "adapter_model.safetensors")
+    name = next(name for name in weights if "lora_B" in name)
+    assert torch.equal(model.get_parameter(name.replace("lora_B.", "lora_B.member-2.")), weights[name])
 
 
 def test_what_takes_one_model_refuses_it(run, tiny_base):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +24,7 @@ from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.conversation.prompt import PromptBuilder
 from vlm_tsc.conversation.rationale import named_label
 from vlm_tsc.errors import InputError
+from vlm_tsc.finetune import fit as fitting
 from vlm_tsc.finetune.adapter import load_finished
 from vlm_tsc.finetune.checkpoints import last_whole_checkpoint
 from vlm_tsc.finetune.draws import Draw
@@ -65,6 +69,19 @@ def test_stopped_and_resumed_equals_uninterrupted(tiny_base, tmp_path, monkeypat
     validation = make_set(6, 5, "validation") if with_validation else None
     fit(tiny_base, tmp_path / "whole" / "adapter", validation=validation)
 
+    with stopped_after_two(monkeypatch):
+        fit(tiny_base, tmp_path / "parts" / "adapter", validation=validation)
+    assert last_whole_checkpoint(tmp_path / "parts" / "checkpoints")
+    fit(tiny_base, tmp_path / "parts" / "adapter", validation=validation)
+
+    whole, parts = (load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)  # tolerance 0, dropout included
+    assert not (tmp_path / "parts" / "checkpoints").exists()
+
+
+@contextmanager
+def stopped_after_two(monkeypatch):
     def stop_after_two(self, *args, **kwargs):
         out = step(self, *args, **kwargs)
         if self.state.global_step == 2:  # its checkpoint is written: the third step is the one that dies
@@ -74,14 +91,35 @@ def test_stopped_and_resumed_equals_uninterrupted(tiny_base, tmp_path, monkeypat
     step = AnswerTrainer.training_step
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(AnswerTrainer, "training_step", stop_after_two)
-        fit(tiny_base, tmp_path / "parts" / "adapter", validation=validation)
-    assert last_whole_checkpoint(tmp_path / "parts" / "checkpoints")
-    fit(tiny_base, tmp_path / "parts" / "adapter", validation=validation)
+        yield
 
-    whole, parts = (load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("whole", "parts"))
-    assert whole.keys() == parts.keys()
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)  # tolerance 0, dropout included
-    assert not (tmp_path / "parts" / "checkpoints").exists()
+
+def test_a_whole_model_goes_on_from_its_weights_and_counts_the_seconds_before(tiny_base, tmp_path, monkeypatch):
+    whole, parts = tmp_path / "whole" / "adapter", tmp_path / "parts" / "adapter"
+    fit(tiny_base, whole, method="full")
+    with stopped_after_two(monkeypatch):
+        fit(tiny_base, parts, method="full")
+    noted = parts.parent / "checkpoints" / "checkpoint-2" / "seconds.json"
+    assert 0 < json.loads(noted.read_text())["seconds"] < 100
+    noted.write_text('{"seconds": 1000.0}')
+    fit(tiny_base, parts, method="full")
+    assert (whole / "model.safetensors").read_bytes() == (parts / "model.safetensors").read_bytes()
+    assert 1000 < json.loads((parts / "base.json").read_text())["seconds"] < 1100
+
+
+def test_a_whole_model_ends_as_its_best_checkpoint(tiny_base, tmp_path, monkeypatch):
+    scores, best, load = itertools.count(0, -1), {}, AnswerTrainer._load_best_model
+
+    def read_first(self):
+        assert Path(self.state.best_model_checkpoint).name == "checkpoint-2"
+        best.update(load_file(Path(self.state.best_model_checkpoint) / "model.safetensors"))
+        load(self)
+
+    monkeypatch.setattr(fitting, "_validation_figures", lambda *_: {"score": float(next(scores))})
+    monkeypatch.setattr(AnswerTrainer, "_load_best_model", read_first)
+    model, _ = fit(tiny_base, tmp_path / "adapter", method="full", validation=make_set(6, 5, "validation"))
+    own = model.state_dict()
+    assert best and all(torch.equal(own[name], value) for name, value in best.items())
 
 
 def test_a_half_written_checkpoint_is_not_used(tmp_path):
@@ -167,6 +205,22 @@ def test_a_class_weighs_as_much_as_its_whole_rationale(tiny_base):
     torch.testing.assert_close(found, expected)
 
 
+def test_the_loss_does_not_change_with_how_a_batch_is_split(tiny_base):
+    """Of answers that are not equally long."""
+    model, processor = load_model(tiny_base)
+    shown = [PRESENTATION.show(case) for case in make_set(2, 0).X]
+    ids = answer_trie(processor, shown[0].question, ("A", "B")).answers[0]
+    tokens = [ids, [*ids, *ids, *ids]]
+    plain = type("T", (), {"answer_smoothing": 0.1})()
+    together = AnswerTrainer.compute_loss(plain, model, encode_examples(processor, shown, tokens))
+    alone = [
+        AnswerTrainer.compute_loss(plain, model, encode_examples(processor, [one], [its]))
+        for one, its in zip(shown, tokens, strict=True)
+    ]
+    assert abs(alone[0] - alone[1]) > 0.01
+    torch.testing.assert_close(together, (alone[0] + alone[1]) / 2)
+
+
 def test_an_answer_that_explains_is_learned(tiny_base, tmp_path):
     """The class is learned though it is one token of many, and the model writes in the format it was taught."""
     train = make_set(8, 0, length=10)
@@ -188,6 +242,16 @@ def test_preflight_refuses_a_loss_that_is_not_on_the_answer(tiny_base):
     for wrong in (right[1], right[0][:-1], right[0] + right[0]):
         with pytest.raises(InputError, match="loss would not be on the answer"):
             check_supervision(processor, [draw], [wrong])
+
+
+def test_preflight_asks_a_model_about_no_more_cases_than_it_may(tiny_base):
+    model, processor = load_model(tiny_base)
+    draws: Any = [Draw(PRESENTATION.show(case), "A") for case in make_set(4, 0).X]
+    right = answer_trie(processor, draws[0].shown.question, ("A", "B")).answers[0]
+    asked: list[int] = []
+    model.register_forward_hook(lambda _, args, inputs, out: asked.append(len(out.logits)), with_kwargs=True)
+    fitting._preflight(model, processor, draws, lambda draw: right, torch.float32, n_seen=1)
+    assert asked == [1, 1]
 
 
 def test_preflight_refuses_a_model_that_does_not_see_the_picture(tiny_base):

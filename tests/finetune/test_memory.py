@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from transformers import AutoConfig
 
+from tests.conftest import make_splits
+from tests.finetune.test_fit import PRESENTATION
 from tests.replica_configs import PUBLISHED, published_config
 from tests.replicas import FAMILIES, make_replica
 from vlm_tsc import memory
 from vlm_tsc.answer.model import load_model
 from vlm_tsc.answer.quantised import quantised_layers
 from vlm_tsc.bases import LORA_TARGETS, load_base
+from vlm_tsc.config import settings_from
 from vlm_tsc.errors import InputError
+from vlm_tsc.finetune import session
 from vlm_tsc.finetune.estimate import Plan, activation_bytes, estimate, largest_batch, trained_parameters, weight_bytes
 from vlm_tsc.finetune.micro_batch import fitting_micro_batch, warn_if_too_large
 from vlm_tsc.finetune.parts import make_trainable, quantisation_of
-from vlm_tsc.finetune.sizes import configuration, sizes_of
+from vlm_tsc.finetune.plan import choose_micro_batch, gpu_memory
+from vlm_tsc.finetune.sizes import UnknownSizes, configuration, sizes_of
 
 PLAN = Plan("lora", ("language", "projector"), 8, True, False, 700, 576)
 LORA = {"r": 8, "alpha": 16, "dropout": 0.1}
@@ -171,6 +179,64 @@ def test_a_cpu_is_only_warned_of(seven_b, caplog):
         assert not caplog.records
         warn_if_too_large(seven_b, PLAN, 1, 1e9)
     assert "--gradient-checkpointing" in caplog.text
+
+
+def test_what_an_earlier_training_held_is_given_back_before_a_gpu_is_measured(monkeypatch):
+    class Trainer:
+        pass
+
+    trainer: Any = Trainer()
+    trainer.model = trainer
+    held, at_emptying = weakref.ref(trainer), []
+    del trainer
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: at_emptying.append(held()))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (3 if at_emptying else 1, 4))
+    assert gpu_memory(torch.device("cuda")) == (3, 4) and at_emptying == [None]
+
+
+def test_nothing_of_a_model_is_held_after_its_training(tiny_base, tmp_path, monkeypatch):
+    made, load = [], session.load_model
+
+    def noted(*args):
+        model, processor = load(*args)
+        made.append(weakref.ref(model))
+        return model, processor
+
+    monkeypatch.setattr(session, "load_model", noted)
+    settings = settings_from({"dataset": "Slopes", "base": str(tiny_base), "num_epochs": 0.5, "batch_size": 4})
+    base, adapter = load_base(str(tiny_base)), tmp_path / "adapter"
+    gc.disable()
+    try:
+        session.finetune_with(settings, base, tiny_base, make_splits(), PRESENTATION, adapter, seed=0)
+    finally:
+        gc.enable()
+    assert adapter.exists() and [model() for model in made] == [None]
+
+
+def test_a_base_whose_sizes_are_unknown_is_trained_without_an_estimate(tiny_base, caplog, monkeypatch):
+    base = load_base(str(tiny_base))
+    odd = base.model_copy(update={"lora_targets": LORA_TARGETS | {"projector": "nowhere"}})
+    settings = settings_from({"dataset": "Slopes", "base": str(tiny_base), "batch_size": 4})
+    for device in ("cpu", "cuda"):
+        monkeypatch.setattr("vlm_tsc.finetune.plan.device", lambda name=device: torch.device(name))
+        monkeypatch.setattr("vlm_tsc.finetune.plan.gpu_memory", lambda gpu: (1 << 40, 1 << 40))
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda gpu: "a GPU")
+        caplog.clear()
+        assert choose_micro_batch(settings, odd, tiny_base, make_splits(), PRESENTATION, 4) == 4
+        assert len(caplog.records) == 1 and "projector" in caplog.text
+
+
+def test_a_vision_tower_of_other_words_ends_in_a_clear_error(tmp_path, capsys):
+    vision = {"depth": 1, "embed_dim": 32, "hidden_size": 32, "num_heads": 2}
+    text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]}
+    text |= {"num_key_value_heads": 2, "vocab_size": 100, "rope_parameters": rope}
+    config = AutoConfig.for_model("qwen2_vl", vision_config=vision, text_config=text)
+    with pytest.raises(UnknownSizes, match="intermediate_size"):
+        sizes_of(config, LORA_TARGETS)
+    config.save_pretrained(tmp_path)
+    assert memory.main(["--base", str(tmp_path)]) == 2
+    assert "intermediate_size" in capsys.readouterr().err
 
 
 def test_the_table_needs_no_checkpoint(capsys):

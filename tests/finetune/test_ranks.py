@@ -8,8 +8,9 @@ from tests.conftest import make_set
 from vlm_tsc.bases import load_base
 from vlm_tsc.config import settings_from
 from vlm_tsc.errors import InputError
-from vlm_tsc.finetune.plan import choose_batches
+from vlm_tsc.finetune.plan import choose_batches, zero_stage
 from vlm_tsc.finetune.ranks import Batches, begun_with, largest_part, note_batches, share
+from vlm_tsc.resources import find_file
 
 
 @pytest.fixture
@@ -43,6 +44,17 @@ def test_without_a_whole_checkpoint_nothing_is_kept(adapter, monkeypatch):
     (adapter.parent / "checkpoints" / "checkpoint-10" / "trainer_state.json").unlink()
     assert begun_with(adapter.parent / "checkpoints") == Batches(32, 50)
     assert chosen(adapter, num_epochs=10) == Batches(cases=8, steps=63)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "zero2"), ("zero2", None), ("zero3", "zero2")])
+def test_checkpoints_of_another_kind_are_refused(adapter, monkeypatch, before, after):
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    files = {name: find_file(f"configs/deepspeed/{name}.json") for name in ("zero2", "zero3")} | {None: None}
+    begun = Batches(32, 50, zero_stage(files[before]) if before else None)
+    note_batches(adapter.parent / "checkpoints", begun)
+    with pytest.raises(InputError, match=r"--deepspeed(.|\n)*--no-resume"):
+        chosen(adapter, deepspeed=files[after])
+    assert chosen(adapter, deepspeed=files[before]) == begun
 
 
 def test_unequal_shares_are_refused():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from vlm_tsc.bases import Part
 from vlm_tsc.finetune.parts import QUANTISED
-from vlm_tsc.finetune.sizes import Sizes, Tower
+from vlm_tsc.finetune.sizes import Sizes, Tower, UnknownSizes
 
 GPU_RESERVE = 1_000_000_000  # the CUDA context, the libraries' workspaces, and gaps between blocks
 _ANSWER_TOKENS = 4  # columns of logits: a letter or two, the end token, and the one before them
@@ -95,13 +95,25 @@ def estimate(sizes: Sizes, plan: Plan, batch_size: int, reserve: int = GPU_RESER
 
 
 def trained_parameters(sizes: Sizes, plan: Plan) -> int:
-    """Weights that are trained: adapters and the projector, or whole parts."""
+    """Weights that are trained: adapters and the projector, or whole parts.
+
+    Raises
+    ------
+    UnknownSizes
+        When the base has no such part that this project knows.
+    """
     if plan.method == "full":
-        return sum(sizes.parts[part] for part in plan.parts)
+        return sum(_all_of(sizes, part) for part in plan.parts)
     layers = [layer for part in plan.parts if part != "projector" for layer in sizes.linear[part]]
     adapters = sum(plan.r * (n_in + n_out) for n_in, n_out in layers)
     magnitudes = sum(n_out for _, n_out in layers) if plan.method == "dora" else 0
-    return adapters + magnitudes + (sizes.parts["projector"] if "projector" in plan.parts else 0)
+    return adapters + magnitudes + (_all_of(sizes, "projector") if "projector" in plan.parts else 0)
+
+
+def _all_of(sizes: Sizes, part: Part) -> int:
+    if part not in sizes.parts:
+        raise UnknownSizes(f"No layer of this base is known to be of its {part}.", where="lora_targets of the base")
+    return sizes.parts[part]
 
 
 def weight_bytes(sizes: Sizes, plan: Plan) -> int:

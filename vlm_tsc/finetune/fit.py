@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,10 @@ from vlm_tsc.conversation.augmented import Augmented
 from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.files import full_disk_named
 from vlm_tsc.finetune.adapter import MEMBER, name_base, write_adapter_facts
-from vlm_tsc.finetune.checkpoints import checkpoints_beside, last_whole_checkpoint
+from vlm_tsc.finetune.checkpoints import Stopwatch, checkpoints_beside, last_whole_checkpoint
 from vlm_tsc.finetune.draws import Draw, TrainingDraws
 from vlm_tsc.finetune.parts import make_trainable, projector_names, quantisation_of
+from vlm_tsc.finetune.plan import zero_stage
 from vlm_tsc.finetune.preflight import check_sees_picture, check_supervision
 from vlm_tsc.finetune.progress import Curves, OnLog, ProgressLines
 from vlm_tsc.finetune.ranks import Batches, deepspeed_for, note_batches
@@ -35,6 +35,7 @@ from vlm_tsc.launcher import n_processes
 from vlm_tsc.terminal import is_first
 
 _PREFLIGHT_CASES = 8
+_PREFLIGHT_CASES_ZERO_3 = 1  # whole on the CPU of every rank, where 7B take minutes for eight
 
 
 def fit_adapter(
@@ -103,6 +104,8 @@ def fit_adapter(
     )
     checkpoints = checkpoints_beside(adapter_folder)
     checkpoint = last_whole_checkpoint(checkpoints)
+    stage = zero_stage(deepspeed) if deepspeed else None
+    watch = Stopwatch(checkpoint)
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=steps,
@@ -161,14 +164,16 @@ def fit_adapter(
         projector=projector,
         projector_learning_rate=projector_learning_rate,
         label_smoothing=label_smoothing,
+        on_checkpoint=watch.note,
         callbacks=[ProgressLines(progress), *([Curves(on_log)] if on_log else [])],
     )
     trainer.remove_callback(PrinterCallback)
-    _preflight(model, processor, draws, tokens, precision)
-    started = time.monotonic()
+    n_seen = _PREFLIGHT_CASES_ZERO_3 if stage == 3 else _PREFLIGHT_CASES
+    _preflight(model, processor, draws, tokens, precision, n_seen)
+    watch.start()
     with full_disk_named(adapter_folder.parent):
         if trainer.is_world_process_zero():
-            note_batches(checkpoints, Batches(batch_size * gradient_accumulation * n_processes(), steps))
+            note_batches(checkpoints, Batches(batch_size * gradient_accumulation * n_processes(), steps, stage))
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
         part = adapter_folder.with_name(adapter_folder.name + ".part")
         if trainer.is_world_process_zero():
@@ -177,7 +182,7 @@ def fit_adapter(
         if trainer.is_world_process_zero():
             quantisation = quantisation_of(method, patterns)
             training: dict[str, Any] = {"method": method, "steps": steps, "augment": augmented.strength}
-            training["seconds"] = round(time.monotonic() - started, 1)
+            training["seconds"] = round(watch.seconds, 1)
             if quantisation is not None:
                 training["quantised"] = quantisation.to_dict()
             lengths = train.lengths.tolist()
@@ -198,11 +203,13 @@ def _preflight(
     draws: TrainingDraws,
     tokens: Callable[[Draw], Sequence[int]],
     precision: torch.dtype,
+    n_seen: int,
 ) -> None:
+    """Both checks, the second, for which the model is asked, on `n_seen` cases."""
     examples = [draws[i] for i in range(min(_PREFLIGHT_CASES, len(draws)))]
     check_supervision(processor, examples, [tokens(example) for example in examples])
     model.eval()
-    check_sees_picture(model, processor, examples, precision)
+    check_sees_picture(model, processor, examples[:n_seen], precision)
     model.train()
 
 

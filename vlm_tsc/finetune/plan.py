@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -24,11 +26,13 @@ from vlm_tsc.errors import InputError
 from vlm_tsc.finetune.checkpoints import checkpoints_beside, last_whole_checkpoint
 from vlm_tsc.finetune.estimate import Plan
 from vlm_tsc.finetune.micro_batch import check_divides, fitting_micro_batch, warn_if_too_large
-from vlm_tsc.finetune.ranks import Batches, begun_with, largest_part
-from vlm_tsc.finetune.sizes import sizes_of
+from vlm_tsc.finetune.ranks import Batches, begun_with, check_same_stage, largest_part
+from vlm_tsc.finetune.sizes import Sizes, UnknownSizes, sizes_of
 from vlm_tsc.finetune.steps import choose_steps
 from vlm_tsc.launcher import n_processes
 from vlm_tsc.settings import Settings
+
+log = logging.getLogger(__name__)
 
 _LONGEST = 32  # questions whose tokens are counted
 
@@ -55,9 +59,17 @@ def plan_of(
 
 
 def choose_batches(settings: Settings, base: BaseConfig, n_cases: int, adapter_folder: Path) -> Batches:
-    """Those of the interrupted training beside `adapter_folder`, whatever the number of processes, or new ones."""
+    """Those of the interrupted training beside `adapter_folder`, whatever the number of processes, or new ones.
+
+    Raises
+    ------
+    InputError
+        When that training's checkpoints cannot be read with these settings of DeepSpeed.
+    """
     checkpoints = checkpoints_beside(adapter_folder)
+    stage = zero_stage(settings.deepspeed) if settings.deepspeed else None
     if last_whole_checkpoint(checkpoints) is not None and (begun := begun_with(checkpoints)) is not None:
+        check_same_stage(begun, stage)
         return begun
     assert settings.batch_size is not None
     cases = settings.batch_size * settings.gradient_accumulation * n_processes()
@@ -69,30 +81,54 @@ def choose_batches(settings: Settings, base: BaseConfig, n_cases: int, adapter_f
         min_steps=base.min_steps,
         max_steps=base.max_steps,
     )
-    return Batches(cases, steps)
+    return Batches(cases, steps, stage)
 
 
 def choose_micro_batch(
     settings: Settings, base: BaseConfig, folder: Path, splits: Splits, presentation: Presentation, cases: int
 ) -> int:
-    """Of a process's `cases` a step, those at once: as many as are wanted or fit a GPU; on a CPU a whole batch."""
+    """Of a process's `cases` a step, those at once: as many as are wanted or fit a GPU; on a CPU a whole batch.
+
+    Of a base whose sizes cannot be told, as many as are wanted.
+    """
     assert settings.batch_size is not None
     batch_size, given = largest_part(cases, settings.batch_size), settings.micro_batch
     if given is not None and batch_size < settings.batch_size:  # more processes than there were
         given = largest_part(batch_size, given)
-    sizes = sizes_of(AutoConfig.from_pretrained(folder), base.lora_targets)
-    tokens, image_tokens = _longest(load_processor(folder), presentation, splits)
+    wanted = check_divides(given or batch_size, batch_size)
+    try:
+        sizes = sizes_of(AutoConfig.from_pretrained(folder), base.lora_targets)
+        longest = _longest(load_processor(folder), presentation, splits)
+        return _fitting(settings, sizes, longest, batch_size, given)
+    except UnknownSizes as error:
+        log.warning("how much memory this takes cannot be told beforehand: %s", " ".join(str(error).split()))
+        return wanted
+
+
+def _fitting(settings: Settings, sizes: Sizes, longest: tuple[int, int], batch_size: int, given: int | None) -> int:
+    """Cases at once by the estimate."""
     ranks = n_processes()
     if device().type == "cpu":
-        plan = plan_of(settings, tokens, image_tokens, width=4, fused=False, ranks=ranks)
-        micro_batch = check_divides(given or batch_size, batch_size)
-        warn_if_too_large(sizes, plan, micro_batch, psutil.virtual_memory().available)
-        return micro_batch
+        plan = plan_of(settings, *longest, width=4, fused=False, ranks=ranks)
+        warn_if_too_large(sizes, plan, given or batch_size, psutil.virtual_memory().available)
+        return given or batch_size
     width = 2 if choose_precision(settings.precision) == torch.bfloat16 else 4
-    plan = plan_of(settings, tokens, image_tokens, width=width, ranks=ranks)
-    free, whole = torch.cuda.mem_get_info(device())
+    plan = plan_of(settings, *longest, width=width, ranks=ranks)
+    free, whole = gpu_memory(device())
     memory = free if ranks == 1 else whole  # all ranks must choose alike, whatever else one GPU is busy with
     return fitting_micro_batch(sizes, plan, batch_size, memory, given=given, where=torch.cuda.get_device_name(device()))
+
+
+def gpu_memory(gpu: torch.device) -> tuple[int, int]:
+    """Bytes that are free on a GPU, once this process has given back what it no longer uses, and all of them."""
+    give_back_memory()
+    return torch.cuda.mem_get_info(gpu)
+
+
+def give_back_memory() -> None:
+    """Free what earlier trainings held: a trainer and its model refer to each other, and torch keeps what was freed."""
+    gc.collect()
+    torch.cuda.empty_cache()  # does nothing where there is no GPU
 
 
 def _longest(processor: Any, presentation: Presentation, splits: Splits) -> tuple[int, int]:

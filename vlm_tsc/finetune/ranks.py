@@ -27,10 +27,13 @@ class Batches(NamedTuple):
         Cases of one optimizer step, of all processes.
     steps : int
         Optimizer steps of the run.
+    stage : int or None
+        ZeRO's, whose checkpoints no other can read; None without DeepSpeed.
     """
 
     cases: int
     steps: int
+    stage: int | None = None
 
 
 def begun_with(checkpoints: Path) -> Batches | None:
@@ -44,6 +47,28 @@ def begun_with(checkpoints: Path) -> Batches | None:
 def note_batches(checkpoints: Path, batches: Batches) -> None:
     """Write what `begun_with` reads."""
     write_json(checkpoints / _FILE, batches._asdict())
+
+
+def check_same_stage(begun: Batches, stage: int | None) -> None:
+    """Refuse to go on from checkpoints of another kind.
+
+    Raises
+    ------
+    InputError
+        When they were written without DeepSpeed and are to be read with it, the other way round, or by another stage.
+    """
+    if begun.stage != stage:
+        raise InputError(
+            "The training that was begun here has checkpoints of another kind.",
+            where="--deepspeed",
+            got=_kind(stage),
+            allowed=_kind(begun.stage),
+            fix="go on as it was begun, or --no-resume, which begins anew",
+        )
+
+
+def _kind(stage: int | None) -> str:
+    return "none" if stage is None else f"settings of ZeRO stage {stage}"
 
 
 def share(cases: int, ranks: int) -> int:

@@ -25,7 +25,13 @@ from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.errors import InputError
 from vlm_tsc.finetune.fit import fit_adapter
 from vlm_tsc.finetune.parts import quantisation_of
-from vlm_tsc.finetune.plan import choose_batches, choose_micro_batch, one_rank_without_a_launcher, zero_stage
+from vlm_tsc.finetune.plan import (
+    choose_batches,
+    choose_micro_batch,
+    give_back_memory,
+    one_rank_without_a_launcher,
+    zero_stage,
+)
 from vlm_tsc.finetune.progress import OnLog
 from vlm_tsc.finetune.ranks import share
 from vlm_tsc.launcher import n_processes
@@ -53,11 +59,13 @@ def finetune_with(
     touched.
     """
     waiting = adapter_folder.parent / "members"
-    members = [waiting / str(k) for k in range(1, settings.ensemble)]
+    # each in a folder of its own: beside an adapter are its checkpoints, and no other training may go on from them
+    members = [waiting / str(k) / "adapter" for k in range(1, settings.ensemble)]
     for k, member in enumerate(members, start=1):
         if not member.exists():
             _train(settings, base, base_folder, splits, presentation, member, (), seed_of(seed, k), None, progress)
     _train(settings, base, base_folder, splits, presentation, adapter_folder, members, seed, on_log, progress)
+    give_back_memory()  # the next to open a model may be an evaluation, which measures nothing
     if is_first():
         shutil.rmtree(waiting, ignore_errors=True)
 

@@ -19,6 +19,10 @@ from vlm_tsc.errors import InputError
 _MOST_LIKELY_TOKENS = 576  # of a picture, where nothing says how many: LLaVA-1.5's
 
 
+class UnknownSizes(InputError):
+    """A base whose sizes its configuration does not tell this project: no estimate, which is no reason not to train."""
+
+
 @dataclass(frozen=True)
 class Tower:
     """Widths of a stack of equal layers.
@@ -87,7 +91,13 @@ def configuration(base: BaseConfig, llava_root: Path | str | None = None) -> Any
 
 
 def sizes_of(config: Any, patterns: Mapping[Part, str]) -> Sizes:
-    """Count a configuration's model; `patterns` name the linear layers of each part."""
+    """Count a configuration's model; `patterns` name the linear layers of each part.
+
+    Raises
+    ------
+    UnknownSizes
+        When the configuration names them otherwise than all known families do.
+    """
     from vlm_tsc.finetune.parts import set_trainable
 
     model = without_memory(config)
@@ -103,7 +113,9 @@ def sizes_of(config: Any, patterns: Mapping[Part, str]) -> Sizes:
         if layers[part]:
             set_trainable(model, patterns, (part,))
             trained[part] = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    vision = config.vision_config
+    vision = getattr(config, "vision_config", None)
+    if vision is None:
+        raise UnknownSizes("A base without a vision_config is not known.", where=type(config).__name__)
     merge = getattr(vision, "spatial_merge_size", None) or getattr(config, "scale_factor", None) or 1
     return Sizes(
         parameters=sum(weight.numel() for weight in model.parameters()),
@@ -128,7 +140,14 @@ def _rows(model: Any) -> int:
 
 def _tower(config: Any) -> Tower:
     def first(*names: str) -> int:
-        return next(int(value) for name in names if (value := getattr(config, name, None)) is not None)
+        for name in names:
+            if isinstance(value := getattr(config, name, None), int):
+                return value
+        raise UnknownSizes(
+            "The sizes of this base's layers are not where they are looked for.",
+            where=type(config).__name__,
+            got=f"no {' or '.join(names)}",
+        )
 
     heads, hidden = first("num_attention_heads", "num_heads"), first("hidden_size")
     width = getattr(config, "head_dim", None) or hidden // heads

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.utils.data import SequentialSampler
 from transformers import Trainer
 
 from vlm_tsc.answer.batch import IGNORED
+from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_bytes, write_json
 from vlm_tsc.finetune.state import load_optimizer_tensors, load_random_state, optimizer_tensors, save_random_state
 
@@ -31,6 +32,8 @@ class AnswerTrainer(Trainer):
         () -> figures of the validation part, called at every evaluation; names get the prefix "eval_".
     projector : sequence of str
         Names of the projector's layers: they train at `projector_learning_rate` if that is given.
+    on_checkpoint : callable, optional
+        (folder) → called on the first rank with every checkpoint before it is whole.
     """
 
     loss_is_scaled_for_ga = False  # compute_loss returns a mean over the micro-batch
@@ -42,6 +45,7 @@ class AnswerTrainer(Trainer):
         projector: Sequence[str] = (),
         projector_learning_rate: float | None = None,
         label_smoothing: float = 0.0,
+        on_checkpoint: Callable[[Path], None] | None = None,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
@@ -50,12 +54,15 @@ class AnswerTrainer(Trainer):
         self.projector = tuple(projector)
         self.projector_learning_rate = projector_learning_rate
         self.answer_smoothing = label_smoothing
+        self.on_checkpoint = on_checkpoint
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Mean cross-entropy per answer token, or weighted by `weights` of the labels' shape and meant over the cases.
+        """Mean over the cases of the mean cross-entropy of a case's answer tokens.
 
+        Were all tokens of a batch alike, an answer of two tokens would count twice, and the loss would change with how
+        a batch is split. `weights` of the labels' shape, each row summing to 1, replace the mean over a case's tokens.
         Logits are computed for the answers' columns alone: the vocabulary is the widest layer, and a prompt has a
         hundred times more tokens than its answer.
         """
@@ -68,10 +75,12 @@ class AnswerTrainer(Trainer):
             labels.flatten(),
             ignore_index=IGNORED,
             label_smoothing=self.answer_smoothing,
-            reduction="mean" if weights is None else "none",
+            reduction="none",
         )
-        if weights is not None:
-            loss = (loss * weights.flatten()).sum() / len(weights)
+        if weights is None:
+            supervised = labels != IGNORED
+            weights = supervised / supervised.sum(1, keepdim=True)
+        loss = (loss * weights.flatten()).sum() / len(weights)
         return (loss, outputs) if return_outputs else loss
 
     def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
@@ -111,6 +120,25 @@ class AnswerTrainer(Trainer):
         draws: Any = train_dataset or self.train_dataset
         return SequentialSampler(draws)  # they are shuffled already
 
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """A whole model's checkpoint keeps the names that its weights have here, because it is read back into it.
+
+        For `from_pretrained`, transformers gives them those of the published checkpoints; read back under these, none
+        would match, and what is there would silently stay.
+        """
+        is_checkpoint = output_dir is not None and Path(output_dir).parent == Path(str(self.args.output_dir))
+        if isinstance(self.model, PeftModel) or not is_checkpoint:
+            return super()._save(output_dir, state_dict)
+        if self.args.should_save:
+            model: Any = self.model
+            model.save_pretrained(output_dir, state_dict=state_dict, save_original_format=False)
+        return None
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        if load_result.unexpected_keys:
+            raise _misfit(load_result.unexpected_keys)
+        super()._issue_warnings_after_load(load_result)
+
     # The checkpoint's optimizer, schedule and random state without pickle. DeepSpeed keeps its own files.
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if self.is_deepspeed_enabled:
@@ -140,6 +168,7 @@ class AnswerTrainer(Trainer):
 
         model: Any = self.model
         is_adapter = isinstance(model, PeftModel)
+        left = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
         for file in sorted(Path(str(self.state.best_model_checkpoint)).glob("*.safetensors")):
             if file.name.startswith("random_state"):
                 continue
@@ -147,14 +176,30 @@ class AnswerTrainer(Trainer):
             with GatheredParameters([p for p in model.parameters() if p.requires_grad], modifier_rank=0):
                 if is_adapter:
                     set_peft_model_state_dict(model, weights)
-                else:
-                    model.load_state_dict(weights, strict=False)
+                else:  # what is not trained is parted under ZeRO-3, and as it was
+                    trained = {name: value for name, value in weights.items() if name in left}
+                    model.load_state_dict(trained, strict=False)
+                    left -= set(trained)
+        if left and not is_adapter:
+            raise _misfit(left)
         return None
 
     def _save_rng_state(self, output_dir: str) -> None:
+        if self.on_checkpoint is not None and self.is_world_process_zero():
+            self.on_checkpoint(Path(output_dir))
         save_random_state(Path(output_dir) / f"random_state_{self.args.process_index}.safetensors")
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         path = Path(checkpoint or "") / f"random_state_{self.args.process_index}.safetensors"
         if checkpoint is not None and path.exists():
             load_random_state(path)
+
+
+def _misfit(names: Collection[str]) -> InputError:
+    """The error for a checkpoint with other names than the model's."""
+    return InputError(
+        "A checkpoint of this training does not fit the model.",
+        got=", ".join(sorted(names)[:3]) + (" …" if len(names) > 3 else ""),
+        allowed="the names of its weights",
+        fix="--no-resume, which begins anew",
+    )

@@ -35,6 +35,10 @@ processor = AutoProcessor.from_pretrained(BASE)
 model = PeftModel.from_pretrained(AutoModelForImageTextToText.from_pretrained(BASE), FOLDER)
 """,
 }
+_MEMBER = {
+    True: 'other_{k} = AutoModelForImageTextToText.from_pretrained(FOLDER, subfolder="member-{k}")\n',
+    False: 'model.load_adapter(FOLDER, "member-{k}", subfolder="member-{k}")  # set_adapter chooses one\n',
+}
 _ASKING = """messages = [{{"role": "user", "content": [{images}{{"type": "text", "text": QUESTION}}]}}]
 prompt = processor.apply_chat_template(messages, add_generation_prompt=True)
 inputs = processor(text=prompt, images=PICTURES, return_tensors="pt")
@@ -64,7 +68,8 @@ def model_card(
     """
     name = f"{metrics['dataset']}, classified by {base.name}"
     parts = [_heading(base, metrics), f"# {name}", _training(base, facts, metrics, merged), _figures(metrics)]
-    parts += [_prompting(base, presentation, question, merged is not None)]
+    whole = merged is not None or facts["method"] == "full"
+    parts += [_prompting(base, presentation, question, whole, _members(metrics))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -77,10 +82,13 @@ def _heading(base: BaseConfig, metrics: dict[str, Any]) -> str:
 
 
 def _training(base: BaseConfig, facts: dict[str, Any], metrics: dict[str, Any], merged: str | None) -> str:
-    weights = "The adapter is merged into the base" if merged else "An adapter, without its base"
+    kind = "whole model" if facts["method"] == "full" else "adapter, without its base"
+    weights = "The adapter is merged into the base" if merged else f"One {kind}"
+    if n := _members(metrics):
+        weights = f"An ensemble: {kind}, in this folder and in {_folders(n)}"
     rows = {
         "base": f"{base.name} ({base.licence or 'licence unknown'})",
-        "method": f"{facts['method']}, {facts['steps']} steps, {facts['seconds']:.0f} s",
+        "method": _method(facts, metrics),
         "weights": f"{weights}: {merged}" if merged else weights,
         "data": f"{metrics['dataset']}, {metrics['n_train']} training cases",
         "split": metrics["split"],
@@ -93,10 +101,35 @@ def _training(base: BaseConfig, facts: dict[str, Any], metrics: dict[str, Any], 
 def _figures(metrics: dict[str, Any]) -> str:
     rows = {label: f"{metrics[key]:.4f}" for key, label in _FIGURES.items() if metrics.get(key) is not None}
     about = f"On the {metrics['n_cases']} test cases of the {metrics['split']} split, seed {metrics['seed']}:"
-    return f"{about}\n\n{_table(('figure', 'value'), rows)}"
+    text = f"{about}\n\n{_table(('figure', 'value'), rows)}"
+    return f"{text}\n\n{_asked(metrics)}" if _members(metrics) or metrics.get("views", 1) > 1 else text
 
 
-def _prompting(base: BaseConfig, presentation: Presentation, question: str, merged: bool) -> str:
+def _members(metrics: dict[str, Any]) -> int:
+    """Adapters beyond the first."""
+    return (metrics.get("ensemble") or 1) - 1
+
+
+def _folders(n: int) -> str:
+    return ", ".join(f"`member-{k}`" for k in range(1, n + 1))
+
+
+def _method(facts: dict[str, Any], metrics: dict[str, Any]) -> str:
+    """How it was trained; of an ensemble the seconds are those of all its trainings."""
+    each = " for each adapter" if _members(metrics) else ""
+    seconds = metrics["train_seconds"] if each else facts["seconds"]
+    return f"{facts['method']}, {facts['steps']} steps{each}, {seconds:.0f} s"
+
+
+def _asked(metrics: dict[str, Any]) -> str:
+    """What the figures are of, where that is more than one model asked once."""
+    views, n = metrics.get("views") or 1, _members(metrics) + 1
+    means = [f"{n} models"] * (n > 1) + [f"{views} views of a case, as recorded and slightly changed"] * (views > 1)
+    said = " and ".join(means)
+    return f"These are of the mean probabilities of {said}. One model asked once, as below, answers otherwise."
+
+
+def _prompting(base: BaseConfig, presentation: Presentation, question: str, whole: bool, members: int) -> str:
     answers = presentation.builder.answer_map
     meaning = _table(("answer", "class"), dict(zip(answers.answers, answers.class_names, strict=True)))
     n, explained = presentation.builder.n_pictures, presentation.builder.is_explained
@@ -105,7 +138,8 @@ def _prompting(base: BaseConfig, presentation: Presentation, question: str, merg
     pictures = f"{n} picture{'s' * (n > 1)} of {width} × {height} pixels"
     shown = f"each case as {pictures} and a question" if n else "a question"
     asking = _ASKING.format(images='{"type": "image"}, ' * n, tokens=_RATIONALE if explained else 4)
-    code = _LOADING[merged].replace("BASE", repr(_source(base))) + asking
+    others = "".join(_MEMBER[whole].format(k=k) for k in range(1, members + 1))
+    code = _LOADING[whole].replace("BASE", repr(_source(base))) + others + asking
     answer = f"what it sees in the series, then on a line of its own `{CLOSING}` and " if explained else ""
     how = "pictures and question as `vlm_tsc.conversation.presentation` makes them (`presentation.json` says how)"
     return (
