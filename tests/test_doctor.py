@@ -162,7 +162,9 @@ def test_the_exit_code_follows_the_worst_finding(monkeypatch, capsys):
 
 
 def test_help_helps_and_a_word_that_is_none_is_refused(capsys):
-    assert doctor.main(["--help"]) == 0
+    with pytest.raises(SystemExit) as stopped:
+        doctor.main(["--help"])
+    assert not stopped.value.code
     assert "usage: python -m vlm_tsc.doctor" in capsys.readouterr().out
     assert doctor.main(["--quik"]) == 2
     assert "did you mean --quick?" in capsys.readouterr().err

@@ -191,7 +191,7 @@ def main(argv: list[str]) -> int:
     """Print every finding; 1 when one of them stops the main job."""
     if {"-h", "--help"} & set(argv):
         print(USAGE)
-        return 0
+        sys.exit(0)
     unknown = [word for word in argv if word not in ("--quick", "--json")]
     if unknown:
         close = nearest(unknown[0], ("--quick", "--json"), n=1)
