@@ -189,7 +189,8 @@ def test_new_series_come_under_the_policies_of_the_run(tmp_path):
     for trained in (Trained(1, 4, 4), Trained(1, 2, 2, lengths="pad"), Trained(1, 2, 2), Trained(2, 3, 3)):
         with pytest.raises(InputError):
             trained.prepared(_part(3))
-    assert Trained(None, None, None).prepared(_part(3))[0].tolist() == [[0, 1, 2]]
+    for lengths in ("keep", "pad", "resample"):
+        assert Trained(None, None, None, lengths=lengths).prepared(_part(3))[0].tolist() == [[0, 1, 2]]
 
 
 def _part(n_timepoints):

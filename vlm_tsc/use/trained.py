@@ -84,7 +84,9 @@ class Trained:
             if not (any_length and self.lengths == "keep") and not self._fits(case.shape[1]):
                 what, got = "the run takes series of another length", f"{case.shape[1]} timepoints"
                 raise InputError(what, where=part.place(i), got=got, allowed=self._allowed)
-        return [at_length(case, self.longest or 0, self.lengths) for case in cases]
+        if self.longest is None:  # of a model that does not say how long its series were
+            return cases
+        return [at_length(case, self.longest, self.lengths) for case in cases]
 
     @property
     def _is_one_length(self) -> bool:

@@ -137,21 +137,17 @@ class Runs:
 
     def metrics(self, name: str) -> dict[str, Any]:
         """metrics.json of a run, empty where it cannot be read; kept until it is written again."""
-        try:
-            run = run_of(self.root, name)
-        except InputError:
-            return {}
-        stamp = _stamp_of(run.metrics)
+        stamp = _stamp_of(self.root / name / "metrics.json")
         known = self._metrics.get(name)
         if known is None or known[0] != stamp:
-            known = self._metrics[name] = (stamp, _metrics(run))
+            known = self._metrics[name] = (stamp, _metrics(self.root, name))
         return known[1]
 
 
-def _metrics(run: RunFolder) -> dict[str, Any]:
-    """Of a run that may be broken or unfinished: then nothing."""
+def _metrics(root: Path, name: str) -> dict[str, Any]:
+    """Of a run that may be broken, unfinished or outside: then nothing."""
     try:
-        return read_metrics(run.metrics)
+        return read_metrics(run_of(root, name).metrics)
     except (InputError, OSError):
         return {}
 
