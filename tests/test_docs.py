@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import itertools
 import json
@@ -87,15 +88,17 @@ def test_files_of_the_project_that_are_named_are_there(page):
 
 
 def commands() -> list[list[str]]:
-    """Every `python program.py …`, also under the launcher, of every page's shell blocks, as words."""
-    pattern = r"(?:python|deepspeed --num_\w+ \d+) ((?:eval/)?\w+\.py\b.*)"
+    """Every `python program.py …` or `-m vlm_tsc…`, also under the launcher, of every page's shell blocks, as words."""
+    pattern = r"(?:python|deepspeed --num_\w+ \d+) ((?:eval/)?\w+\.py\b.*|-m vlm_tsc\.[\w.]+.*)"
     lines = [line for page in PAGES for block in fences(page.read_text(), "sh") for line in lines_of(block)]
     found = [shlex.split(match[1]) for line in lines if (match := re.search(pattern, line))]
-    return [words for words in dict.fromkeys(map(tuple, found)) if (ROOT / words[0]).is_file()]
+    found = [[" ".join(words[:2]), *words[2:]] if words[0] == "-m" else words for words in found]
+    return [words for words in dict.fromkeys(map(tuple, found)) if words[0][:2] == "-m" or (ROOT / words[0]).is_file()]
 
 
 def test_commands_are_found():
     assert {words[0] for words in commands()} >= {"train.py", "dataset.py", "eval/report.py", "eval/baselines.py"}
+    assert {words[0] for words in commands()} >= {"-m vlm_tsc.use.predict", "-m vlm_tsc.memory"}
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
@@ -108,6 +111,10 @@ def test_every_command_names_options_that_are_there(words, capsys):
 
 
 def program(name: str):
+    """The module of a file of this project, or of what is typed as `-m NAME`."""
+    if name.startswith("-m "):
+        module = importlib.import_module(name[3:])
+        return importlib.import_module(f"{name[3:]}.__main__") if hasattr(module, "__path__") else module
     spec = importlib.util.spec_from_file_location("program", ROOT / name)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import subprocess
 import sys
@@ -158,3 +159,19 @@ def test_the_exit_code_follows_the_worst_finding(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "packages", lambda: (doctor.FAIL, "missing: all"))
     assert doctor.main(["--quick"]) == 1
     assert "  FAIL packages    missing: all\n" in capsys.readouterr().out
+
+
+def test_help_helps_and_a_word_that_is_none_is_refused(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        doctor.main(["--help"])
+    assert not stopped.value.code
+    assert "usage: python -m vlm_tsc.doctor" in capsys.readouterr().out
+    assert doctor.main(["--quik"]) == 2
+    assert "did you mean --quick?" in capsys.readouterr().err
+
+
+def test_findings_are_one_document_for_a_script(capsys):
+    doctor.main(["--quick", "--json"])
+    found = json.loads(capsys.readouterr().out)["findings"]
+    assert [one["name"] for one in found][:2] == ["python", "versions"]
+    assert {one["level"] for one in found} <= {doctor.OK, doctor.NOTE, doctor.FAIL}

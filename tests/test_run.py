@@ -59,6 +59,7 @@ def test_files_of_the_design():
         "metrics.json",
         "report.html",
         "checkpoints",
+        "members",
         "explain",
         "tracking.json",
         "tensorboard",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib
 import json
 import os
 import pty
@@ -169,3 +170,26 @@ def test_dataset_says_its_runs_as_json_and_only_its_table_when_quiet(tiny_base, 
     assert dataset.main([*given, "--quiet"]) == 0
     out, errors = capsys.readouterr()
     assert out.count("tokens a case") == 2 and errors == ""
+
+
+def test_json_of_an_error_that_nobody_foresaw_says_what_it_is(capsys):
+    @terminal.speaks
+    def main(argv):
+        terminal.answer(notes=["so far"])
+        raise ZeroDivisionError("by zero")
+
+    with pytest.raises(ZeroDivisionError):
+        main(["--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert document == {"notes": ["so far"], "error": "ZeroDivisionError: by zero"}
+
+
+@pytest.mark.parametrize("name", ["use.predict", "use.explain", "use.export", "memory"])
+def test_modules_that_are_run_take_both_options_too(name, capsys):
+    main = importlib.import_module(f"vlm_tsc.{name}").main
+    with pytest.raises(SystemExit):
+        main(["--help", "--json"])
+    told = capsys.readouterr().out
+    assert "--quiet" in told and "--json" in told
+    assert main(["--no-such-option", "--json"]) == 2
+    assert "--no-such-option" in json.loads(capsys.readouterr().out)["error"]

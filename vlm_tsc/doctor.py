@@ -1,12 +1,13 @@
-"""The self-check: `python -m vlm_tsc.doctor [--quick]` looks at what a run needs and says what is wrong, and the fix.
+"""The self-check: `python -m vlm_tsc.doctor` looks at what a run needs and says what is wrong, and the fix.
 
 Versions, devices, free disk, checkpoints and data; a line per thing. Exit code 0 when the main job can run (notes
-included), 1 when it cannot. `--quick` does not import torch, which takes seconds.
+included), 1 when it cannot. Nothing but the standard library is imported here: it must run where nothing is installed.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+from vlm_tsc.errors import InputError, exits_cleanly, nearest
 from vlm_tsc.found import Thing, checkpoint, checkpoints_in, checkpoints_in_cache, hub_cache, listed, sets_in
 
 PACKAGE = Path(__file__).resolve().parent
@@ -25,6 +27,15 @@ LOW_GB = 1.0  # a run with its pictures and checkpoints is far smaller
 
 OK, NOTE, FAIL = "ok", "note", "FAIL"
 MAIN = ("vlm-tsc", "torch", "transformers", "peft", "accelerate", "deepspeed", "aeon", "numpy", "wandb", "mlflow")
+USAGE = """\
+usage: python -m vlm_tsc.doctor [--quick] [--json]
+
+What a run needs, what is wrong with it and the fix, a line each: Python,
+versions, packages, torch and its devices, compiler, disk, base, checkpoints,
+data sets. Exit code 1 when the main job cannot run.
+
+  --quick   Leave torch out, whose import takes seconds.
+  --json    Print one JSON document, for scripts."""
 WIDTH, MARGIN = 80, 19  # columns of a line, and of those before a finding's text
 _GLUE = "\N{NO-BREAK SPACE}"  # keeps a name and its version on one line
 Finding = tuple[str, str]  # OK, NOTE or FAIL; text
@@ -175,9 +186,27 @@ def data() -> Finding:
     return (NOTE, f"{told}\n{listed(broken)}") if broken else (OK, told)
 
 
-def main(argv: list[str] | None = None) -> int:
+@exits_cleanly
+def main(argv: list[str]) -> int:
     """Print every finding; 1 when one of them stops the main job."""
-    quick = "--quick" in (sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(argv):
+        print(USAGE)
+        sys.exit(0)
+    unknown = [word for word in argv if word not in ("--quick", "--json")]
+    if unknown:
+        close = nearest(unknown[0], ("--quick", "--json"), n=1)
+        fix = f"did you mean {close[0]}?" if close else "--help says what it takes"
+        what = "the self-check takes no such word"
+        raise InputError(what, where="command line", got=unknown, allowed="--quick, --json", fix=fix)
+    found = findings("--quick" in argv, _told if "--json" not in argv else lambda *_: None)
+    if "--json" in argv:
+        document = [{"name": name, "level": level, "text": text} for name, (level, text) in found.items()]
+        print(json.dumps({"findings": document}, indent=1, ensure_ascii=False))
+    return int(FAIL in [level for level, _ in found.values()])
+
+
+def findings(quick: bool, tell: Callable[[str, Finding], None]) -> dict[str, Finding]:
+    """What is found of each thing; `tell` is called as soon as it is known."""
     checks: dict[str, Callable[[], Finding]] = {
         "python": python,
         "versions": versions,
@@ -189,15 +218,19 @@ def main(argv: list[str] | None = None) -> int:
         "checkpoints": checkpoints,
         "data": data,
     }
-    levels = []
+    found = {}
     for name, check in checks.items():
         try:
-            level, text = check()
+            found[name] = check()
         except (ImportError, OSError) as error:  # `packages` says what to install; a folder may not be readable
-            level, text = NOTE, f"cannot be looked at: {error}"
-        levels.append(level)
-        print(f"  {level:<5}{name:<12}{text}".replace("\n", "\n" + " " * MARGIN))
-    return int(FAIL in levels)
+            found[name] = NOTE, f"cannot be looked at: {error}"
+        tell(name, found[name])
+    return found
+
+
+def _told(name: str, finding: Finding) -> None:
+    level, text = finding
+    print(f"  {level:<5}{name:<12}{text}".replace("\n", "\n" + " " * MARGIN))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 
 from vlm_tsc.archive import Splits, load
 from vlm_tsc.bases import load_base
-from vlm_tsc.config import Settings, resolved_yaml
+from vlm_tsc.config import Settings, load_settings, resolved_yaml
 from vlm_tsc.conversation.cards import load_card
 from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.conversation.records import read_records
@@ -160,6 +160,7 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
     if check_stage(run, "evaluation", expected, outputs) == "done":
         return read_metrics(run.metrics)
     begin_stage(run, "evaluation", expected, [*outputs, run.report])
+    _note_settings(run, **how)
     use_all_cores()
     presentation = presentation_of(run)
     answer_map = presentation.builder.answer_map
@@ -206,6 +207,13 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
     write_json(run.metrics, document)
     finish_stage(run, "evaluation", expected)
     return document
+
+
+def _note_settings(run: RunFolder, **changed: Any) -> None:
+    """Write what a later command changed into config.yaml: the report's command and `predict` go by it."""
+    settings = load_settings(run.config)
+    if any(getattr(settings, name) != value for name, value in changed.items()):
+        write_text(run.config, resolved_yaml(settings.model_copy(update=changed)))
 
 
 def baseline_notes(settings: Settings, splits: Splits) -> list[str]:

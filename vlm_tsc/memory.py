@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from vlm_tsc import terminal
 from vlm_tsc.bases import load_base
 from vlm_tsc.config import Settings, settings_from_cli
-from vlm_tsc.errors import exits_cleanly
 
 if TYPE_CHECKING:
     from vlm_tsc.finetune.estimate import Estimate, Plan
@@ -33,7 +33,7 @@ _ROWS = {
 }
 
 
-@exits_cleanly
+@terminal.speaks
 def main(argv: list[str]) -> int:
     """Print the table."""
     settings = settings_from_cli(
@@ -50,7 +50,9 @@ def main(argv: list[str]) -> int:
     assert settings.batch_size is not None and settings.context_length is not None  # the base's YAML has them
     plan = gpu_plan(settings, settings.context_length, image_tokens(base), ranks=_RANKS if settings.deepspeed else 1)
     batch = settings.micro_batch or settings.batch_size
-    print(table(settings, sizes, plan, batch, estimate(sizes, plan, batch)))
+    found = estimate(sizes, plan, batch)
+    terminal.show(table(settings, sizes, plan, batch, found))
+    terminal.answer(base=settings.base, method=plan.method, batch=batch, bytes={**vars(found), "total": found.total})
     return 0
 
 

@@ -67,11 +67,11 @@ def speaks(main: Callable[[list[str]], int | None]) -> Callable[..., int]:
                     stack.enter_context(_no_warnings())
                     stack.enter_context(contextlib.redirect_stderr(cast(Any, _NoTerminal(sys.stderr))))
                 code = exits_cleanly(functools.partial(_noting, main, voice))(words)
-        finally:
+        finally:  # also of an error that nobody foresaw: a script gets a document whatever happens
             _voice = before
             COMMON.clear()
-        if voice.json and is_first():
-            print(json.dumps(voice.document, indent=1, ensure_ascii=False, default=str), file=stdout, flush=True)
+            if voice.json and is_first():
+                print(json.dumps(voice.document, indent=1, ensure_ascii=False, default=str), file=stdout, flush=True)
         return code
 
     return wrapped
@@ -82,6 +82,9 @@ def _noting(main: Callable[[list[str]], int | None], voice: _Voice, words: list[
         return main(words)
     except (InputError, OSError, KeyboardInterrupt) as error:
         voice.document["error"] = str(error) or type(error).__name__
+        raise
+    except Exception as error:
+        voice.document["error"] = f"{type(error).__name__}: {error}"
         raise
 
 

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vlm_tsc import terminal
 from vlm_tsc.archive import Splits
 from vlm_tsc.config import Settings
+from vlm_tsc.errors import InputError
 from vlm_tsc.job import presentation_of
 from vlm_tsc.manifest import read_manifest
+from vlm_tsc.options import raise_all
 from vlm_tsc.run import RunFolder
-from vlm_tsc.terminal import bar
 
 _NAME = 34  # characters of a class's name: with three parts a line has 80
 
@@ -53,16 +55,32 @@ def write_reports(runs: Sequence[RunFolder]) -> list[Path]:
     """Write each run's own report.html, after the last run and the baselines: its table holds all of them."""
     from vlm_tsc.report import write_report
 
-    return [write_report([run.path], run.report) for run in bar(runs, "reports", unit="run")]
+    return [write_report([run.path], run.report) for run in terminal.bar(runs, "reports", unit="run")]
 
 
 def track(settings: Settings, runs: Sequence[RunFolder]) -> list[str]:
-    """Log finished runs to the trackers of `--report-to`, once their reports are written; what to tell of each."""
+    """Log finished runs to the trackers of `--report-to`, once their reports are written; what to tell of each.
+
+    Raises
+    ------
+    InputError
+        Naming every run that could not be logged, after all of them were tried.
+    """
     if not settings.report_to:
         return []
     from vlm_tsc.tracking import log_finished
 
-    return [line for run in runs for line in log_finished(settings.report_to, run)]
+    lines: list[str] = []
+    problems = []
+    for run in runs:
+        try:
+            lines += log_finished(settings.report_to, run)
+        except InputError as problem:
+            problems.append(problem)
+    if problems:
+        terminal.answer(notes=terminal.said(lines))
+    raise_all(problems, "logging the runs")
+    return lines
 
 
 def answer_of(runs: Sequence[RunFolder], notes: Sequence[str] = ()) -> dict[str, Any]:

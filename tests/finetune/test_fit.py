@@ -262,3 +262,9 @@ def test_preflight_refuses_a_model_that_does_not_see_the_picture(tiny_base):
         parameter.data.zero_()
     with pytest.raises(InputError, match="does not reach the model"):
         check_sees_picture(model, processor, [draw])
+
+
+def test_a_loss_that_is_no_number_ends_the_training(tiny_base, tmp_path):
+    with pytest.raises(InputError, match="the training loss is not finite"):
+        fit(tiny_base, tmp_path / "adapter", steps=6, learning_rate=1e30)
+    assert not (tmp_path / "adapter").exists()

@@ -16,7 +16,8 @@ from tests.conftest import make_set
 from vlm_tsc.archive.store import read_splits
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate import read_predictions
-from vlm_tsc.tracking.model_table import cases_of, input_names, table_of
+from vlm_tsc.tracking.model_table import input_names, part_of, table_of
+from vlm_tsc.use.trained import Trained
 
 
 @pytest.fixture
@@ -80,10 +81,12 @@ def test_mlflow_models_predict_takes_a_csv(tracked, tmp_path):
 
 def test_tables_hold_series_of_several_channels_and_of_unequal_length():
     two = list(make_set(3, 0, n_channels=2).X)
-    for case, back in zip(two, cases_of(table_of(two, input_names(2, 30))), strict=True):
+    for case, back in zip(two, part_of(table_of(two, input_names(2, 30))).cases, strict=True):
         np.testing.assert_array_equal(case, back)
     uneven = [make_set(1, 0, length=n).X[0] for n in (5, 3)]
-    for case, back in zip(uneven, cases_of(table_of(uneven, input_names(1, 5))), strict=True):
+    for case, back in zip(uneven, part_of(table_of(uneven, input_names(1, 5))).cases, strict=True):
         np.testing.assert_array_equal(case, back)
-    with pytest.raises(InputError, match="a value is missing"):
-        cases_of(pd.DataFrame([[1.0, np.nan, 2.0]], columns=input_names(1, 3)))
+    gap = part_of(pd.DataFrame([[1.0, np.nan, 2.0]], columns=input_names(1, 3)))
+    with pytest.raises(InputError, match="have missing values"):
+        Trained(1, 3, 3).prepared(gap)
+    assert Trained(1, 3, 3, missing="interpolate").prepared(gap)[0].tolist() == [[1, 1.5, 2]]

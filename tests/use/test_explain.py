@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from vlm_tsc.answer.members import Members
 from vlm_tsc.archive.store import read_splits
 from vlm_tsc.classify.llava import LlavaClassifier
 from vlm_tsc.run import RunFolder
 from vlm_tsc.use import explain
+from vlm_tsc.use.beside import refuse_replacing
+from vlm_tsc.use.case_map import map_case
 from vlm_tsc.use.class_maps import averaged_maps, chosen_cases, over_shares
 from vlm_tsc.use.occlusion import Window, covered
 from vlm_tsc.use.scorer import open_scorer
@@ -154,3 +159,30 @@ def test_what_cannot_be_explained_is_refused_with_what_would_do(run, capsys, tmp
     error = refused(capsys, run, "--case", "test-00000")
     assert "no adapter" in error and "train.py" in error
     assert not run.explanations.exists()
+
+
+def test_numbers_beside_a_figure_replace_no_file_of_the_users(run, tmp_path, capsys):
+    given = ("--case", "test-00000", "--windows", "1", "--output", tmp_path / "pumps.png")
+    assert command(run, *given) == 0
+    refuse_replacing(tmp_path / "pumps.png")  # its own files are written again
+    for name in ("pumps.csv", "pumps.json"):
+        ours = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_text('{"mine": 1}')
+        error = refused(capsys, run, *given)
+        assert name in error and "another --output" in error
+        assert (tmp_path / name).read_text() == '{"mine": 1}'
+        (tmp_path / name).write_bytes(ours)
+
+
+def test_the_answer_of_several_adapters_is_the_mean_of_their_probabilities(a_run, scorer):
+    case = np.asarray(read_splits(a_run.series).test.X[0])
+    sharper = copy.deepcopy(scorer.model)
+    head = sharper.get_output_embeddings()
+    head.weight.data *= 20
+    both = replace(scorer, model=Members([scorer.model, sharper]))
+    found = [replace(scorer, model=one).log_likelihoods([case])[0] for one in (scorer.model, sharper)]
+    mean = np.mean([np.exp(one) / np.exp(one).sum() for one in found], axis=0)
+    of_mean = np.exp(np.mean(found, axis=0)) / np.exp(np.mean(found, axis=0)).sum()
+    assert np.abs(mean - of_mean).max() > 1e-3
+    made = map_case(both, "test-00000", case, "up", 1, "mean")
+    assert made.probability == pytest.approx(mean.max(), abs=1e-5)

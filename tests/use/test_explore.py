@@ -241,3 +241,30 @@ def test_the_model_answers_one_at_a_time_and_refuses_what_is_too_much():
         models.submit(Path("b"), lambda model: 1 / 0).result(20)
     assert models.submit(Path("b"), lambda model: model).result(20) == "model" and len(opened) == 2
     models.stop()
+
+
+def test_a_picture_of_a_number_with_noughts_before_it_is_not_there(client):
+    assert client.get(f"/picture?run={REAL}&id={CASE}&n=00009").status_code == 404
+
+
+def test_a_case_is_asked_with_the_pictures_that_were_ticked(client):
+    answer = post(client, "/try", run=REAL, id=CASE, question="Up or down?", pictures="gasf,line")
+    assert answer.text.count("data:image/png") == 2
+    page = client.get(f"/case?run={REAL}&id={CASE}").text
+    assert re.findall(r'name="pictures" value="(\w+)" checked', page) == ["line"]
+    refused = post(client, "/try", run=REAL, id=CASE, question="Up or down?", pictures="oil")
+    assert refused.status_code == 400 and "there is no such picture" in refused.text
+
+
+def test_only_runs_on_the_same_test_part_are_offered_and_compared(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "runs")
+    other = tmp_path / "runs" / "Waves" / "model-seed1"
+    shutil.copytree(other, tmp_path / "runs" / "Waves" / "pooled")
+    metrics = tmp_path / "runs" / "Waves" / "pooled" / "metrics.json"
+    metrics.write_text(json.dumps(json.loads(metrics.read_text()) | {"split": "pooled"}))
+    with client_of(tmp_path / "runs") as client:
+        page = client.get("/cases?run=Waves/model-seed0").text
+        beside = re.search(r'<select name="with">(.*?)</select>', page)[1]
+        assert re.findall(r'value="([^"]+)"', beside) == ["Waves/model-seed1"]
+        strangers = client.get("/compare?run=Waves/model-seed0&with=Waves/pooled")
+        assert "no test case in common" in text_of(strangers) and "pooled split" in text_of(strangers)

@@ -189,7 +189,8 @@ def test_new_series_come_under_the_policies_of_the_run(tmp_path):
     for trained in (Trained(1, 4, 4), Trained(1, 2, 2, lengths="pad"), Trained(1, 2, 2), Trained(2, 3, 3)):
         with pytest.raises(InputError):
             trained.prepared(_part(3))
-    assert Trained(None, None, None).prepared(_part(3))[0].tolist() == [[0, 1, 2]]
+    for lengths in ("keep", "pad", "resample"):
+        assert Trained(None, None, None, lengths=lengths).prepared(_part(3))[0].tolist() == [[0, 1, 2]]
 
 
 def _part(n_timepoints):
@@ -203,3 +204,41 @@ def test_the_note_beside_the_output_says_what_it_is(a_run, tmp_path):
     note = json.loads((tmp_path / "out.csv.json").read_text())
     assert (note["cases"], note["is_finished"]) == (7, True)
     assert note["size"] == (tmp_path / "out.csv").stat().st_size
+
+
+def test_a_value_beyond_single_precision_is_refused_before_any_answer(a_run, tmp_path, capsys):
+    cases = X[:, 0].copy()
+    cases[3, 2] = 1e39
+    error = refused(capsys, a_run.path, write_table(tmp_path / "new.csv", cases), tmp_path / "out.csv")
+    assert "a value is too large" in error and "line 4" in error and not (tmp_path / "out.csv").exists()
+
+
+def test_an_answer_that_is_no_number_is_not_written():
+    class Overflown:
+        def predict_proba(self, X):
+            return np.array([[0.5, 0.5], [np.nan, np.nan]])
+
+    with pytest.raises(InputError, match=r"new\.csv, case pump-7"):
+        predict._rows(Overflown(), ["a", "b"], [("pump-6", X[0]), ("pump-7", X[1])], Path("new.csv"))
+
+
+def test_the_note_replaces_nothing_of_the_users(a_run, tmp_path, capsys):
+    (tmp_path / "results.json").write_text("mine")
+    error = refused(capsys, a_run.path, write_table(tmp_path / "new.csv", X[:, 0]), tmp_path / "results")
+    assert "results.json" in error and "another --output" in error
+    assert (tmp_path / "results.json").read_text() == "mine" and not (tmp_path / "results").exists()
+
+
+def test_the_check_of_the_input_shows_how_far_it_is(tmp_path, capsys, monkeypatch):
+    from vlm_tsc import terminal
+
+    monkeypatch.setattr(terminal, "shows_progress", lambda: True)
+    monkeypatch.setattr(terminal, "DELAY", 0)
+    assert predict.checked_input(write_table(tmp_path / "new.csv", X[:, 0]), Trained(1, LENGTH, LENGTH)) == 7
+    assert "checking" in capsys.readouterr().err
+
+
+def test_predict_says_what_it_did_as_json(a_run, tmp_path, capsys):
+    table = write_table(tmp_path / "new.csv", X[:2, 0])
+    assert command(a_run.path, table, tmp_path / "out.csv", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"output": str(tmp_path / "out.csv"), "cases": 2}

@@ -44,6 +44,12 @@ def images_of(record: Record) -> list[str]:
     return [images] if isinstance(images, str) else list(images)
 
 
+def texts_of(record: Record) -> tuple[str, str]:
+    """Question, and what the answer says before the class: nothing, but the lead of a rationale."""
+    question, answer = (turn["value"] for turn in record["conversations"][:2])
+    return question, split_answer(answer)[0]
+
+
 def question_messages(question: str) -> list[dict[str, Any]]:
     """A human turn as chat messages: `<image>` markers become image parts, before the text."""
     text, n_images = question, 0

@@ -15,7 +15,7 @@ from vlm_tsc.answer.ask import ask, ask_views
 from vlm_tsc.conversation.answers import AnswerMap
 from vlm_tsc.conversation.presentation import Shown
 from vlm_tsc.conversation.rationale import named_label, split_answer
-from vlm_tsc.conversation.records import Record, images_of
+from vlm_tsc.conversation.records import Record, images_of, texts_of
 from vlm_tsc.evaluate.predictions import Prediction, predictions_of
 from vlm_tsc.representation.png import read_png
 
@@ -34,12 +34,12 @@ class RecordedCases(Sequence[Shown]):
 
     def __getitem__(self, index: Any) -> Any:
         record = self.records[index]
-        shown = Shown([read_png(self.folder / name) for name in images_of(record)], *_texts(record))
+        shown = Shown([read_png(self.folder / name) for name in images_of(record)], *texts_of(record))
         return shown.blank() if self.is_blank else shown
 
     def texts(self, index: int) -> Shown:
         """A case without its pictures, which are not read."""
-        return Shown([], *_texts(self.records[index]))
+        return Shown([], *texts_of(self.records[index]))
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def evaluate_records(
     """
     started = time.monotonic()
     options = {"batch_size": batch_size, "precision": precision}
-    named = functools.partial(named_label, answer_map, explained=bool(_texts(records[0])[1]))
+    named = functools.partial(named_label, answer_map, explained=bool(texts_of(records[0])[1]))
     asked = ask_views(
         model,
         processor,
@@ -98,23 +98,17 @@ def evaluate_records(
     ]
     blank = None
     if images_of(records[0]):
-        first = {_texts(record): record for record in records}  # without values, all are alike
+        first = {texts_of(record): record for record in records}  # without values, all are alike
         cases = RecordedCases(list(first.values()), folder, blank=True)
         asked = ask(model, processor, cases, answer_map.answers, progress=_label(progress, "blank"), **options)
         row = {texts: i for i, texts in enumerate(first)}
-        rows = [row[_texts(record)] for record in records]
+        rows = [row[texts_of(record)] for record in records]
         blank = predictions_of(ids, truth, asked.probabilities[rows], names)
     return Evaluated(predictions, blank, seconds)
 
 
 def _label(progress: bool, text: str) -> str | None:
     return text if progress else None
-
-
-def _texts(record: Record) -> tuple[str, str]:
-    """Question, and what the answer says before the class."""
-    question, answer = (turn["value"] for turn in record["conversations"][:2])
-    return question, split_answer(answer)[0]
 
 
 def _label_of(record: Record, answer_map: AnswerMap) -> str:

@@ -28,7 +28,7 @@ from vlm_tsc.finetune.draws import Draw, TrainingDraws
 from vlm_tsc.finetune.parts import make_trainable, projector_names, quantisation_of
 from vlm_tsc.finetune.plan import zero_stage
 from vlm_tsc.finetune.preflight import check_sees_picture, check_supervision
-from vlm_tsc.finetune.progress import Curves, OnLog, ProgressLines
+from vlm_tsc.finetune.progress import Curves, Finite, OnLog, ProgressLines
 from vlm_tsc.finetune.ranks import Batches, deepspeed_for, note_batches
 from vlm_tsc.finetune.trainer import AnswerTrainer
 from vlm_tsc.launcher import n_processes
@@ -121,6 +121,7 @@ def fit_adapter(
         use_cpu=not torch.cuda.is_available(),
         seed=seed,
         logging_steps=10,
+        logging_nan_inf_filter=False,  # it would log the mean of the steps before in the place of a loss that is none
         save_steps=checkpoint_steps,
         save_total_limit=2,
         eval_strategy="steps" if validation is not None else "no",
@@ -165,7 +166,7 @@ def fit_adapter(
         projector_learning_rate=projector_learning_rate,
         label_smoothing=label_smoothing,
         on_checkpoint=watch.note,
-        callbacks=[ProgressLines(progress), *([Curves(on_log)] if on_log else [])],
+        callbacks=[Finite(), ProgressLines(progress), *([Curves(on_log)] if on_log else [])],
     )
     trainer.remove_callback(PrinterCallback)
     n_seen = _PREFLIGHT_CASES_ZERO_3 if stage == 3 else _PREFLIGHT_CASES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback
 
+from vlm_tsc.errors import InputError
 from vlm_tsc.terminal import bar, note, say
 
 OnLog = Callable[[int, Mapping[str, float]], None]
@@ -50,6 +52,18 @@ class ProgressLines(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+class Finite(TrainerCallback):
+    """Ends a training whose loss is no number, on every rank alike: nothing is learned from there on."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        for name in ("loss", "train_loss", "eval_log_loss"):
+            value = (logs or {}).get(name, 0.0)
+            if not math.isfinite(value):
+                what, where = "the training loss is not finite", f"step {state.global_step}, {name}"
+                fix = "a lower --learning-rate; --precision fp32 if that was bf16; or look for extreme values"
+                raise InputError(what, where=where, got=value, fix=fix)
 
 
 class Curves(TrainerCallback):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_ALIKE = 1e-9  # of the largest value: what differs by less is drawn as one
 SMALLEST_DECADE = -2  # below a hundredth (of a second) nothing is told apart
 
 
@@ -47,8 +48,9 @@ def linear_axis(label: str, values: Iterable[float], start: float, end: float, n
     """
     values = [float(value) for value in values]
     low, high = min(values), max(values)
-    if high == low:
-        low, high = low - 0.5, high + 0.5
+    largest = max(abs(low), abs(high))
+    if high - low <= largest * _ALIKE:  # ticks between them could not be told apart, even as floats
+        low, high = low - max(0.5, largest * _ALIKE), high + max(0.5, largest * _ALIKE)
     step = _round_step((high - low) / n_ticks)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))

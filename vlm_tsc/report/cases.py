@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vlm_tsc.conversation.presentation import Presentation
-from vlm_tsc.conversation.records import Record, images_of, read_records, record_problems
+from vlm_tsc.conversation.records import Record, images_of, read_records, record_problems, texts_of
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.predictions import Prediction
 from vlm_tsc.report.finished import FinishedRun
@@ -49,6 +49,8 @@ class ShownCase:
         Width and height of each picture in pixels.
     prompt : str or None
         The human turn of test.json; None for a baseline.
+    lead : str
+        What stood before the class when it was scored: the measured rationale, else nothing.
     bars : list of Bar
         The likeliest classes, and the true one wherever it stands.
     rest : (int, float)
@@ -63,6 +65,7 @@ class ShownCase:
     pictures: list[str]
     size: tuple[int, int]
     prompt: str | None
+    lead: str
     bars: list[Bar]
     rest: tuple[int, float]
 
@@ -120,6 +123,7 @@ def _record_of(run: FinishedRun, row: Prediction, records: dict[str, Record]) ->
 
 def _shown(run: FinishedRun, row: Prediction, record: Record | None) -> ShownCase:
     names = images_of(record) if record else []
+    prompt, lead = texts_of(record) if record else (None, "")
     bars, rest = bars_of(run, row)
     return ShownCase(
         id=row.id,
@@ -129,7 +133,8 @@ def _shown(run: FinishedRun, row: Prediction, record: Record | None) -> ShownCas
         generated=row.generated,
         pictures=[_data_uri(run.folder.path / name) for name in names],
         size=run.presentation.size if run.presentation else (0, 0),
-        prompt=record["conversations"][0]["value"] if record else None,
+        prompt=prompt,
+        lead=lead,
         bars=bars,
         rest=rest,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
@@ -67,7 +68,9 @@ def _chart(log: Sequence[dict[str, Any]], title: str, label: str, keys: dict[str
 
 
 def _points(log: Sequence[dict[str, Any]], key: str) -> list[tuple[float, float]]:
-    return [(line["step"], line[key]) for line in log if isinstance(line.get(key), int | float)]
+    """Of the lines that have the key; a figure that is not finite has no place on an axis."""
+    found = [(line["step"], line.get(key)) for line in log]
+    return [(step, value) for step, value in found if isinstance(value, int | float) and math.isfinite(value)]
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

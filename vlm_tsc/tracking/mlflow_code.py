@@ -15,17 +15,23 @@ class SavedRun(PythonModel):
     def load_context(self, context: Any) -> None:
         """Open the adapter among the model's artifacts."""
         try:
-            from vlm_tsc.classify.saved import load_classifier
+            from vlm_tsc.classify.saved import find_saved, load_classifier
+            from vlm_tsc.use.trained import trained_on
         except ImportError as error:
             fix = "install the VLM-TSC project in this environment, and give mlflow --env-manager local"
             raise ImportError(f"{error}; {fix}") from error
         self.classifier = load_classifier(context.artifacts["run"])
+        self.trained = trained_on(find_saved(context.artifacts["run"]))
 
     def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Labels and probabilities of a table of cases."""
-        from vlm_tsc.tracking.model_table import answers_of, cases_of
+        from vlm_tsc.tracking.model_table import answers_of, part_of
+        from vlm_tsc.use.payload import refuse_unanswered
 
-        return answers_of(self.classifier.predict_proba(cases_of(model_input)), list(self.classifier.classes_))
+        cases = self.trained.prepared(part_of(model_input), any_length=True)
+        probabilities = self.classifier.predict_proba(cases)
+        refuse_unanswered(probabilities, place="the table")
+        return answers_of(probabilities, list(self.classifier.classes_))
 
 
 set_model(SavedRun())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from vlm_tsc.archive.part import Part
 from vlm_tsc.errors import InputError
 
 
@@ -32,13 +34,13 @@ def table_of(cases: Sequence[np.ndarray], names: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(values, columns=list(names))
 
 
-def cases_of(table: pd.DataFrame) -> list[np.ndarray]:
-    """The cases of a table, (n_channels, n_timepoints) each.
+def part_of(table: pd.DataFrame) -> Part:
+    """The cases of a table as they are, before the run's policies; NaN is a missing value.
 
     Raises
     ------
     InputError
-        For a value that is missing elsewhere than at a series' end, or channels that differ in length.
+        For channels that differ in length.
     """
     by_channel = str(table.columns[0]).startswith("channel_")
     cases = []
@@ -46,11 +48,8 @@ def cases_of(table: pd.DataFrame) -> list[np.ndarray]:
         channels = [np.asarray(value, dtype=np.float64) for value in row] if by_channel else [_ended(row)]
         if len({len(channel) for channel in channels}) > 1:
             raise InputError("channels of a case differ in length", where=f"row {i}", got=[len(c) for c in channels])
-        case = np.stack(channels)
-        if not case.size or np.isnan(case).any():
-            raise InputError("a value is missing", where=f"row {i}", allowed="a number at every timepoint")
-        cases.append(case)
-    return cases
+        cases.append(np.stack(channels))
+    return Part(Path("the table"), cases, [""] * len(cases))
 
 
 def _ended(row: Any) -> np.ndarray:

@@ -50,15 +50,18 @@ class AnswersFile:
         Raises
         ------
         InputError
-            When a file is there that is of something else, or that somebody changed.
+            When a file is there that is of something else, or that somebody changed; also in the place of the note.
         """
         made = cls(path, dict(facts))
         if path.is_dir():
             raise InputError("this is a folder", where="--output", got=path, allowed="a file")
+        noted = _read_note(made.note)
         if not path.exists():
+            if noted is None and made.note.exists():
+                what, fix = "the note of this file would replace one that is there", "another --output"
+                raise InputError(what, where=made.note, got="not written by this command", fix=fix)
             made._write_note()
             return made
-        noted = _read_note(made.note)
         if noted is None:
             raise _refused("this file is there already", path, "not written by this command")
         other = [name for name in facts if noted["facts"].get(name) != facts[name]]

@@ -14,13 +14,13 @@ import numpy as np
 from vlm_tsc.archive.splits import Splits
 from vlm_tsc.errors import InputError, nearest
 from vlm_tsc.files import write_json, write_text
+from vlm_tsc.use.beside import CASE_HEADER
 from vlm_tsc.use.csv_text import csv_text
 from vlm_tsc.use.map_plot import Panel, draw_panels
 from vlm_tsc.use.occlusion import Fill, OcclusionMap, occlusion_map
 from vlm_tsc.use.scorer import Scorer
 
 MOST_PANELS = 8  # channels that are drawn; the table has all
-HEADER = ("channel", "timepoint", "value", "drop")  # channels and timepoints counted from 1, drops in nats
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,13 @@ def map_case(
     column, whole = scorer.class_names.index(true), []
 
     def of_true_class(cases: Any) -> np.ndarray:
-        found = scorer.log_likelihoods(cases, progress)
-        whole.append(found[0])
-        return found[:, column]
+        found = scorer.asked(cases, progress)
+        assert found.log_likelihoods is not None  # as of every single view
+        whole.append(found.probabilities[0])
+        return found.log_likelihoods[:, column]
 
     made = occlusion_map(case, of_true_class, n_lengths, fill)
-    shares = np.exp(whole[0] - np.logaddexp.reduce(whole[0]))
+    shares = whole[0]  # of several adapters the mean of their probabilities, as in the run
     answered = scorer.class_names[int(shares.argmax())]
     seconds = time.perf_counter() - started
     return CaseMap(case_id, true, answered, float(shares.max()), case, made, seconds)
@@ -111,7 +112,7 @@ def write_case_map(made: CaseMap, path: Path, dataset: str, how: dict[str, Any])
     panels = [Panel(name, points, made.case[i], made.map.importance[i]) for name, i in zip(names, drawn, strict=True)]
     draw_panels(path, panels, 1, title, "time (points)")
     rows = [(c + 1, t + 1, made.case[c, t], made.map.importance[c, t]) for c, t in np.ndindex(n_channels, n_timepoints)]
-    table = write_text(path.with_suffix(".csv"), csv_text([HEADER, *rows]))
+    table = write_text(path.with_suffix(".csv"), csv_text([CASE_HEADER, *rows]))
     return [path, table, write_json(path.with_suffix(".json"), _facts(made, dataset) | how | _windows(made))]
 
 

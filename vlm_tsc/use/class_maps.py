@@ -18,6 +18,7 @@ import numpy as np
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.files import write_json, write_text
 from vlm_tsc.terminal import bar
+from vlm_tsc.use.beside import CLASS_HEADER
 from vlm_tsc.use.csv_text import csv_text
 from vlm_tsc.use.map_plot import Panel, draw_panels
 from vlm_tsc.use.occlusion import Fill, occlusion_map
@@ -25,7 +26,6 @@ from vlm_tsc.use.scorer import Scorer
 
 SHARES = np.linspace(0, 1, 101)  # of the length: one time axis for cases of every length
 MOST_CLASSES, MOST_CHANNELS = 12, 4  # that are drawn; the table has all
-HEADER = ("class", "n_cases", "channel", "share", "value", "value_sd", "drop", "drop_sd")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def write_class_maps(made: Sequence[ClassMap], path: Path, title: str, facts: di
         title += f" · {len(classes)} of {len(made)} classes, {len(channels)} of {peaks.shape[1]} channels"
     panels = [_panel(made[i], c, several=peaks.shape[1] > 1) for i in classes for c in channels]
     draw_panels(path, panels, len(channels), title, "time (share of the length)")
-    table = write_text(path.with_suffix(".csv"), csv_text([HEADER, *(row for one in made for row in _rows(one))]))
+    table = write_text(path.with_suffix(".csv"), csv_text([CLASS_HEADER, *(row for one in made for row in _rows(one))]))
     counts = {"n_cases": {one.label: one.n_cases for one in made}}
     return [path, table, write_json(path.with_suffix(".json"), facts | counts)]
 

@@ -32,8 +32,14 @@ DRAINED = 10 * LIMIT  # read and dropped, because a client that is still sending
 ADDRESSES = "GET /ping, POST /invocations"
 
 
-def make_app(worker: Worker) -> FastAPI:
-    """The application around a worker, which it starts and stops."""
+def make_app(worker: Worker, expected: Expected | None = None) -> FastAPI:
+    """The application around a worker, which it starts and stops.
+
+    Parameters
+    ----------
+    expected : Expected, optional
+        What the run of the model takes; without it, what the model says of itself.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -52,12 +58,12 @@ def make_app(worker: Worker) -> FastAPI:
 
     @app.post("/invocations", response_model=None)
     async def invocations(request: Request) -> Response:
-        return await _invoked(request, worker)
+        return await _invoked(request, worker, expected)
 
     return app
 
 
-async def _invoked(request: Request, worker: Worker) -> Response:
+async def _invoked(request: Request, worker: Worker, expected: Expected | None) -> Response:
     if not worker.is_ready:
         raise _refusal(503, "the model is not loaded yet", fix="GET /ping says 200 when it is")
     content_type = _content_type(request)
@@ -68,7 +74,7 @@ async def _invoked(request: Request, worker: Worker) -> Response:
     body = await _body(request)
     kind, asked = wanted
     classifier = worker.classifier
-    expected = Expected(n_channels_of(classifier), n_timepoints_of(classifier))
+    expected = expected or Expected(n_channels_of(classifier), n_timepoints_of(classifier))
     payload = await run_in_threadpool(read_payload, body, content_type, expected)
     output = _output(request, payload, asked)
     probabilities = await _answered(worker, payload)

@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from vlm_tsc.errors import InputError, exits_cleanly
+from vlm_tsc import terminal
+from vlm_tsc.errors import InputError
 from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.run import RunFolder
 from vlm_tsc.settings import UserPath
 from vlm_tsc.terminal import shows_progress
+from vlm_tsc.use.beside import refuse_replacing
 from vlm_tsc.use.machine import MachineOptions
 from vlm_tsc.use.map_plot import check_format
 from vlm_tsc.use.occlusion import Fill
@@ -43,7 +45,7 @@ class ExplainOptions(MachineOptions):
     )
 
 
-@exits_cleanly
+@terminal.speaks
 def main(argv: list[str]) -> int:
     """python -m vlm_tsc.use.explain RUN --case ID | --per-class"""
     options = model_from_cli(argv, ExplainOptions, prog=PROG, description=DESCRIPTION, positional="RUN")
@@ -52,9 +54,12 @@ def main(argv: list[str]) -> int:
         raise InputError("say what to explain", where=PROG, allowed=allowed)
     if options.output is not None:
         check_format(options.output)
+        refuse_replacing(options.output)
     explain = explain_classes if options.per_class else explain_case
     said, written = explain(RunFolder(options.run), options)
-    print(said + "\nwritten to\n" + "\n".join(f"  {path}" for path in written))
+    terminal.show(said)
+    terminal.say("written to\n" + "\n".join(f"  {path}" for path in written))
+    terminal.answer(written=written)
     return 0
 
 

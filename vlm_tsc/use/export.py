@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from vlm_tsc import terminal
 from vlm_tsc.bases import BaseConfig, load_base
 from vlm_tsc.config import load_settings
-from vlm_tsc.errors import InputError, exits_cleanly
+from vlm_tsc.errors import InputError
 from vlm_tsc.files import full_disk_named, write_text
 from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.run import RunFolder
@@ -48,8 +49,8 @@ class ExportOptions(BaseModel):
     debug: bool = option("export", False, "Show the traceback of an error.")
 
 
-@exits_cleanly
-def main(argv: Sequence[str]) -> int:
+@terminal.speaks
+def main(argv: list[str]) -> int:
     """Export, and upload if asked."""
     options = model_from_cli(argv, ExportOptions, prog=PROG, description=DESCRIPTION, positional="RUN")
     run = _run_folder(options.run)
@@ -64,9 +65,12 @@ def main(argv: Sequence[str]) -> int:
 
     be_quiet()
     use_all_cores()
-    print(export(run, output, options))
+    terminal.show(export(run, output, options))
+    terminal.answer(output=output)
     if options.push:
-        print(f"uploaded to {_push(output, options.push)}")
+        address = _push(output, options.push)
+        terminal.say(f"uploaded to {address}")
+        terminal.answer(uploaded=address)
     return 0
 
 

@@ -15,10 +15,11 @@ import numpy as np
 
 from vlm_tsc.archive.formats import read_unlabelled
 from vlm_tsc.archive.part import Part
-from vlm_tsc.archive.policies import without_missing
+from vlm_tsc.archive.policies import Lengths, Missing
 from vlm_tsc.archive.samples import is_sample_table
 from vlm_tsc.archive.text import numbered_lines
 from vlm_tsc.errors import InputError
+from vlm_tsc.use.trained import Trained
 
 CSV, JSON = "text/csv", "application/json"
 TYPES = (CSV, JSON)
@@ -30,10 +31,32 @@ CASE = "a case is a list of numbers, or a list of channels, each a list of equal
 
 @dataclass(frozen=True)
 class Expected:
-    """What a model takes: channels, and timepoints of the longest training case; None where it does not say."""
+    """What a model takes: channels, and timepoints of the longest case of its run; None where it does not say.
+
+    `missing` and `lengths` are the run's policies, see `archive.policies`: a series that came under one in training
+    comes under it here.
+    """
 
     n_channels: int | None = None
     n_timepoints: int | None = None
+    missing: Missing = "error"
+    lengths: Lengths = "keep"
+
+    @classmethod
+    def of(cls, trained: Trained) -> Expected:
+        """What a saved classifier takes."""
+        return cls(trained.n_channels, trained.longest, trained.missing, trained.lengths)
+
+    def prepared(self, part: Part) -> list[np.ndarray]:
+        """The part's cases under the policies; under "keep" of any length."""
+        known = Trained(self.n_channels, None, self.n_timepoints, self.missing, self.lengths)
+        return known.prepared(part, any_length=True)
+
+    def takes_columns(self, n_columns: int) -> bool:
+        """Whether a table of one case a row can have so many."""
+        if self.n_timepoints is None or self.lengths == "resample":
+            return True
+        return n_columns == self.n_timepoints or (self.lengths == "pad" and n_columns < self.n_timepoints)
 
 
 @dataclass(frozen=True)
@@ -55,7 +78,8 @@ def read_payload(body: bytes, content_type: str, expected: Expected) -> Payload:
     content_type : {"text/csv", "application/json"}
     expected : Expected
         A row of values must have as many columns as the longest training case, its last cells empty where a case is
-        shorter: one column more is a table with its labels. The other forms say themselves what is a value.
+        shorter: one column more is a table with its labels. The other forms say themselves what is a value. Where the
+        run pads there may be fewer columns, where it resamples any number.
 
     Raises
     ------
@@ -65,13 +89,9 @@ def read_payload(body: bytes, content_type: str, expected: Expected) -> Payload:
     if not body.strip():
         raise InputError("there is nothing to classify", where=BODY, got="no content")
     part, output = (_csv(body, expected), None) if content_type == CSV else _json(body)
-    _refuse_missing(part)
-    _refuse_large(part)
-    cases = without_missing(part, "error")
-    for i, case in enumerate(cases):
-        if len(case) != (expected.n_channels or len(cases[0])):
-            what, allowed = "the model takes another number of channels", expected.n_channels or len(cases[0])
-            raise InputError(what, where=part.place(i), got=len(case), allowed=allowed)
+    if expected.missing == "error":
+        _refuse_missing(part)
+    cases = replace(expected, n_channels=expected.n_channels or len(part.cases[0])).prepared(part)
     return Payload(cases, output)
 
 
@@ -81,16 +101,17 @@ def _csv(body: bytes, expected: Expected) -> Part:
         path.write_bytes(body)
         try:
             if not is_sample_table(path):
-                _check_columns(path, expected.n_timepoints)
+                _check_columns(path, expected)
             return replace(read_unlabelled(path), path=Path(BODY))
         except InputError as error:
             raise InputError(str(error).replace(str(path), BODY)) from None
 
 
-def _check_columns(path: Path, n_timepoints: int | None) -> None:
+def _check_columns(path: Path, expected: Expected) -> None:
+    n_timepoints = expected.n_timepoints
     line, text = next(numbered_lines(path))
     got = text.count(",") + 1
-    if n_timepoints is not None and got != n_timepoints:
+    if n_timepoints is not None and not expected.takes_columns(got):
         fix = "send the values alone, without the label" if got == n_timepoints + 1 else None
         what, allowed = "the table does not fit the model", f"{n_timepoints}, the values of a training case"
         raise InputError(what, where=f"{path}, line {line}", got=f"{got} columns", allowed=allowed, fix=fix)
@@ -142,24 +163,21 @@ def _refuse_missing(part: Part) -> None:
             raise InputError("a value is missing", where=where, got="none", allowed="a number at every timepoint")
 
 
-def _refuse_large(part: Part) -> None:
-    largest = float(np.finfo(np.float32).max)
-    for i, case in enumerate(part.cases):
-        if (np.isfinite(case) & (np.abs(case) > largest)).any():
-            what, allowed = "a value is too large", f"at most {largest:.1e}: models compute in single precision"
-            raise InputError(what, where=part.place(i), got=f"{np.abs(case).max():.1e}", allowed=allowed)
-
-
-def refuse_unanswered(probabilities: np.ndarray) -> None:
+def refuse_unanswered(probabilities: np.ndarray, names: Sequence[str] = (), place: Any = BODY) -> None:
     """Raise InputError where the model's answer is not a number: values beyond what it computes with.
 
     Parameters
     ----------
     probabilities : ndarray (n_cases, n_classes)
+    names : sequence of str, optional
+        Of the cases; else they are counted from 1.
+    place
+        What they came in.
     """
     lost = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
     if len(lost):
-        what, where = "the model has no answer: values are too large for it", f"{BODY}, case {lost[0] + 1}"
+        name = names[lost[0]] if names else lost[0] + 1
+        what, where = "the model has no answer: values are too large for it", f"{place}, case {name}"
         raise InputError(what, where=where, allowed="values of the size that it was trained on")
 
 

@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from vlm_tsc import terminal
 from vlm_tsc.archive.policies import Missing
 from vlm_tsc.archive.unlabelled import table_width, unlabelled_parts
 from vlm_tsc.classify.saved import Saved, digest_of, find_saved, load_classifier, run_digest
-from vlm_tsc.errors import InputError, exits_cleanly
+from vlm_tsc.errors import InputError
 from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.settings import UserPath
 from vlm_tsc.terminal import bar
 from vlm_tsc.use.answers_file import AnswersFile
 from vlm_tsc.use.csv_text import csv_text
 from vlm_tsc.use.machine import MachineOptions
+from vlm_tsc.use.payload import refuse_unanswered
 from vlm_tsc.use.trained import Trained, trained_on
 
 PROG = "-m vlm_tsc.use.predict"
@@ -51,7 +53,7 @@ class PredictOptions(MachineOptions):
     views: int | None = option("answers", None, "Average over N views of a case.", unset="the run's", ge=1)
 
 
-@exits_cleanly
+@terminal.speaks
 def main(argv: list[str]) -> int:
     """Check the whole input, then answer it chunk by chunk."""
     required = ("input", "output")
@@ -66,12 +68,14 @@ def main(argv: list[str]) -> int:
     n_cases = checked_input(options.input, trained, options.missing)
     answers = AnswersFile.open(options.output, _facts(saved, options), {"input": options.input, "run": folder})
     if answers.is_finished:
-        print(f"{answers.cases:,} cases are answered in {options.output} already")
+        terminal.say(f"{answers.cases:,} cases are answered in {options.output} already")
+        terminal.answer(output=options.output, cases=answers.cases)
         return 0
     begun = answers.cases
     seconds = _answer(folder, options, trained, answers, n_cases)
     rate = f"{(n_cases - begun) / seconds:,.0f} cases/s"
-    print(f"{n_cases:,} cases answered in {options.output}{f', {begun:,} of them before' * (begun > 0)}: {rate}")
+    terminal.say(f"{n_cases:,} cases answered in {options.output}{f', {begun:,} of them before' * (begun > 0)}: {rate}")
+    terminal.answer(output=options.output, cases=n_cases)
     return 0
 
 
@@ -83,10 +87,14 @@ def checked_input(path: Path, trained: Trained, missing: Missing | None = None) 
     InputError
         With the place of the first fault.
     """
-    width = table_width(path)
+    n_cases, width = 0, table_width(path)
     if width is not None:
         trained.check_columns(path, width)
-    return sum(len(trained.prepared(part, missing)) for part in unlabelled_parts(path, CHUNK))
+    with bar(label="checking", unit="case") as progress:  # how many there are is known when they are read
+        for part in unlabelled_parts(path, CHUNK):
+            progress.update(len(trained.prepared(part, missing)))
+            n_cases += len(part.cases)
+    return n_cases
 
 
 def named_chunks(path: Path, trained: Trained, missing: Missing | None = None) -> Iterator[list[Case]]:
@@ -113,7 +121,7 @@ def _answer(folder: Path, options: PredictOptions, trained: Trained, answers: An
             n_seen += len(chunk)
             if n_seen <= answers.cases:
                 continue
-            answers.append(csv_text(_rows(classifier, classes, chunk)), len(chunk))
+            answers.append(csv_text(_rows(classifier, classes, chunk, options.input)), len(chunk))
             progress.update(len(chunk))
     answers.finish()
     return time.perf_counter() - started
@@ -127,10 +135,11 @@ def _loaded(folder: Path, options: PredictOptions) -> Any:
     return load_classifier(folder, options.given("views"))
 
 
-def _rows(classifier: Any, classes: Sequence[str], chunk: Sequence[Case]) -> list[list[Any]]:
+def _rows(classifier: Any, classes: Sequence[str], chunk: Sequence[Case], where: Path) -> list[list[Any]]:
     cases = [case for _, case in chunk]
     equal = len({case.shape for case in cases}) == 1
     probabilities = classifier.predict_proba(np.stack(cases) if equal else cases)
+    refuse_unanswered(probabilities, [name for name, _ in chunk], where)
     best = probabilities.argmax(axis=1)
     return [
         [name, classes[i], *row] for (name, _), i, row in zip(chunk, best.tolist(), probabilities.tolist(), strict=True)

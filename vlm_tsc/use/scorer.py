@@ -16,6 +16,8 @@ from vlm_tsc.terminal import bar
 if TYPE_CHECKING:
     import torch
 
+    from vlm_tsc.answer.ask import Asked
+
 _BATCHES = 4  # shown at once: pictures of several thousand covered cases would fill the memory
 
 
@@ -33,9 +35,9 @@ class Scorer:
     def class_names(self) -> tuple[str, ...]:
         return self.presentation.builder.answer_map.class_names
 
-    def log_likelihoods(self, cases: Sequence[np.ndarray], progress: bool = False) -> np.ndarray:
-        """Of cases `(n_channels, n_timepoints)`: (n_cases, n_classes), in nats; pictures and texts are made here."""
-        from vlm_tsc.answer.ask import ask
+    def asked(self, cases: Sequence[np.ndarray], progress: bool = False) -> Asked:
+        """What the model answers to cases `(n_channels, n_timepoints)`; pictures and texts are made here."""
+        from vlm_tsc.answer.ask import Asked, ask
 
         answers = self.presentation.builder.answer_map.answers
         options = {"batch_size": self.batch_size, "precision": self.precision}
@@ -43,10 +45,18 @@ class Scorer:
         found = []
         for start in bar(range(0, len(cases), size), unit="part", shown=progress):
             shown = [self.presentation.show(case) for case in cases[start : start + size]]
-            asked = ask(self.model, self.processor, shown, answers, **options)
-            assert asked.log_likelihoods is not None  # as of every single view
-            found.append(asked.log_likelihoods)
-        return np.concatenate(found)
+            found.append(ask(self.model, self.processor, shown, answers, **options))
+        return Asked(
+            np.concatenate([one.probabilities for one in found]),
+            None,
+            np.concatenate([one.log_likelihoods for one in found if one.log_likelihoods is not None]),
+        )
+
+    def log_likelihoods(self, cases: Sequence[np.ndarray], progress: bool = False) -> np.ndarray:
+        """Of cases `(n_channels, n_timepoints)`: (n_cases, n_classes), in nats."""
+        found = self.asked(cases, progress).log_likelihoods
+        assert found is not None  # as of every single view
+        return found
 
     def of_class(self, label: str, progress: bool = False) -> Any:
         """The function that `occlusion.occlusion_map` takes, of one class."""

@@ -14,6 +14,8 @@ from vlm_tsc.classify.saved import find_saved, load_classifier
 from vlm_tsc.errors import InputError, exits_cleanly
 from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.settings import UserPath
+from vlm_tsc.use.payload import Expected
+from vlm_tsc.use.trained import trained_on
 
 PROG = "-m vlm_tsc.use.serve"
 DESCRIPTION = (
@@ -45,6 +47,7 @@ def main(argv: Sequence[str]) -> int:
     """Serve until SIGTERM or Ctrl-C."""
     options = model_from_cli(argv, ServeOptions, prog=PROG, description=DESCRIPTION, positional="FOLDER")
     saved = find_saved(options.folder)
+    expected = Expected.of(trained_on(saved))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an end that was asked for, also while the model is loaded
     with listening(options.host, options.port) as listener:
         import uvicorn
@@ -57,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
 
         worker = Worker(lambda: load_classifier(options.folder), end)
         config = uvicorn.Config(
-            make_app(worker), log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS
+            make_app(worker, expected), log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS
         )
         server = uvicorn.Server(config)
         host, port = listener.getsockname()[:2]

@@ -48,32 +48,45 @@ class Trained:
             what = "a table of one case a row holds one channel"
             fix = "the layout sample, feature, x_… (.csv), .ts or .npz"
             raise InputError(what, where=path, allowed=f"{self.n_channels} channels, as trained", fix=fix)
-        if self.longest is None or n_columns == self.longest:
-            return
+        if self.longest is None or n_columns == self.longest or self.lengths == "resample":
+            return  # what is stretched may have any length: nobody can tell a column of labels by its number
         got, allowed = f"{n_columns} columns", f"{self.longest}, the values of a case"
         if n_columns == self.longest + 1:
             fix = "remove the first column, that of the labels"
             raise InputError("the column of labels is still there", where=path, got=got, allowed=allowed, fix=fix)
-        if self._is_one_length or self.shortest is None or (n_columns > self.longest and self.lengths != "resample"):
+        if self._is_one_length or self.shortest is None or n_columns > self.longest:
             raise InputError("the table does not fit the run", where=path, got=got, allowed=self._allowed)
 
-    def prepared(self, part: Part, missing: Missing | None = None) -> list[np.ndarray]:
+    def prepared(self, part: Part, missing: Missing | None = None, *, any_length: bool = False) -> list[np.ndarray]:
         """The part's cases `(n_channels, n_timepoints)` under the run's policies, complete and of a known length.
+
+        Every way to a model goes through here, so that a series gets one answer by whichever it came.
+
+        Parameters
+        ----------
+        missing : str, optional
+            Instead of the run's own policy.
+        any_length : bool
+            Under "keep", take series of other lengths than the run's too.
 
         Raises
         ------
         InputError
-            With the place of the first case with values missing or infinite, other channels, or another length.
+            With the place of the first case with values missing, infinite or too large for the models' single
+            precision, other channels, or another length.
         """
         cases = without_missing(part, missing or self.missing)
+        _refuse_large(part)
         for i, case in enumerate(cases):
             if self.n_channels not in (None, len(case)):
                 what = "the run takes another number of channels"
                 raise InputError(what, where=part.place(i), got=len(case), allowed=self.n_channels)
-            if not self._fits(case.shape[1]):
+            if not (any_length and self.lengths == "keep") and not self._fits(case.shape[1]):
                 what, got = "the run takes series of another length", f"{case.shape[1]} timepoints"
                 raise InputError(what, where=part.place(i), got=got, allowed=self._allowed)
-        return [at_length(case, self.longest or 0, self.lengths) for case in cases]
+        if self.longest is None:  # of a model that does not say how long its series were
+            return cases
+        return [at_length(case, self.longest, self.lengths) for case in cases]
 
     @property
     def _is_one_length(self) -> bool:
@@ -87,6 +100,15 @@ class Trained:
         if self.longest is None or self.lengths == "resample":
             return True
         return n_timepoints == self.longest if self._is_one_length else n_timepoints <= self.longest
+
+
+def _refuse_large(part: Part) -> None:
+    largest = float(np.finfo(np.float32).max)
+    for i, case in enumerate(part.cases):
+        found = np.nanmax(np.abs(case), initial=0)
+        if found > largest:
+            allowed = f"at most {largest:.1e}: models compute in single precision"
+            raise InputError("a value is too large", where=part.place(i), got=f"{found:.1e}", allowed=allowed)
 
 
 def trained_on(saved: Saved) -> Trained:

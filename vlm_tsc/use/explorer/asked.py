@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from vlm_tsc.classify.saved import find_saved
 from vlm_tsc.conversation.presentation import Presentation, Shown
-from vlm_tsc.conversation.records import images_of
+from vlm_tsc.conversation.records import images_of, texts_of
 from vlm_tsc.errors import InputError
 from vlm_tsc.report.cases import bars_of
 from vlm_tsc.representation.png import read_png
@@ -77,8 +79,9 @@ async def attempt(request: Request) -> Response:
 
     def prepared() -> tuple[Shown, Shown]:
         case = read_case(run.folder.series, run.index.ids[row])
-        pictures = Style.read(given, own).applied(own, run.folder.series).pictures(case)
-        return Shown(pictures, with_markers(given.get("question", ""), len(pictures))), _recorded(run, row)
+        shown = Style.read(given, own).applied(own, run.folder.series).show(case)
+        typed = with_markers(given.get("question", ""), len(shown.pictures))
+        return replace(shown, question=typed), _recorded(run, row)
 
     shown, recorded = await run_in_threadpool(prepared)
     id_, true = run.index.ids[row], run.index.class_names[run.index.true[row]]
@@ -107,7 +110,8 @@ def _changed(shown: Shown, recorded: Shown) -> list[str]:
     same = len(shown.pictures) == len(recorded.pictures) and all(
         np.array_equal(one, other) for one, other in zip(shown.pictures, recorded.pictures, strict=True)
     )
-    return ["question"] * (shown.question != recorded.question) + ["picture"] * (not same)
+    differ = [shown.question != recorded.question, not same, shown.lead != recorded.lead]
+    return list(itertools.compress(("question", "picture", "measured lead"), differ))
 
 
 def _recorded(run: OpenRun, row: int) -> Shown:
@@ -116,7 +120,7 @@ def _recorded(run: OpenRun, row: int) -> Shown:
     record, folder = run.record(row), run.folder.path
     for name in images_of(record):
         refuse_outside(folder.resolve(), folder / name)
-    return Shown([read_png(folder / name) for name in images_of(record)], record["conversations"][0]["value"])
+    return Shown([read_png(folder / name) for name in images_of(record)], *texts_of(record))
 
 
 def _presentation(run: OpenRun) -> Presentation:

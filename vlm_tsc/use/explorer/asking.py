@@ -10,13 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from vlm_tsc.classify.saved import find_saved, load_classifier, n_channels_of, n_timepoints_of
+from vlm_tsc.classify.saved import find_saved, load_classifier
 from vlm_tsc.conversation.presentation import Presentation, Shown
 from vlm_tsc.conversation.prompt import IMAGE_MARKER, MODES
+from vlm_tsc.conversation.rationale import named_label
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.predictions import Prediction, predictions_of
+from vlm_tsc.representation.styles import STYLES
+from vlm_tsc.representation.styles import Style as Picture
 from vlm_tsc.use.payload import CSV, Expected, read_payload, refuse_unanswered
 from vlm_tsc.use.scorer import Scorer
+from vlm_tsc.use.trained import trained_on
 
 LIMITS = {"run": "as in the run", "case": "of the case alone", "train": "of the training part"}
 CHANNELS = ("auto", "colours", "multiples")
@@ -26,9 +30,10 @@ _LONGEST = 20_000  # characters of a question
 
 @dataclass(frozen=True)
 class Model:
-    """A classifier, and for a vision-language model also the scorer that shares its weights."""
+    """A classifier, what it takes, and for a vision-language model also the scorer that shares its weights."""
 
     classifier: Any
+    expected: Expected
     scorer: Scorer | None
 
     def asked(self) -> Scorer:
@@ -51,14 +56,15 @@ def open_model(run: Path, machine: Mapping[str, Any]) -> Model:
     be_quiet()
     use_all_cores()
     saved = find_saved(run)
+    expected = Expected.of(trained_on(saved))
     if saved.kind != "llava":
-        return Model(load_classifier(run), None)
+        return Model(load_classifier(run), expected, None)
     classifier = load_classifier(run, machine)
     settings = {**saved.settings, **machine}
     precision = choose_precision(settings.get("precision") or "auto")
     size = settings.get("eval_batch_size") or 8
     opened = (classifier.model_, classifier.processor_, classifier.presentation_)
-    return Model(classifier, Scorer(*opened, size, precision))
+    return Model(classifier, expected, Scorer(*opened, size, precision))
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ class Style:
     ----------
     mode : str
         What a question made anew says, and whether there is a picture: a key of `conversation.prompt.MODES`.
+    pictures : tuple of str
+        How each picture is drawn, at least one of `representation.styles.STYLES`.
     limits : {"run", "case", "train"}
         Value axis of the picture.
     channels : str
@@ -78,6 +86,7 @@ class Style:
     """
 
     mode: str
+    pictures: tuple[Picture, ...]
     limits: str
     channels: str
     factor: int
@@ -95,14 +104,17 @@ class Style:
         ):
             if value not in allowed:
                 raise InputError(f"there is no such {name}", got=str(value)[:40], allowed=allowed)
+        pictures = tuple(given.get("pictures", ",".join(own.styles)).split(","))
+        if not set(pictures) <= set(STYLES) or len(set(pictures)) < len(pictures):
+            allowed = f"{', '.join(STYLES)}, each once"
+            raise InputError("there is no such picture", got=",".join(pictures)[:80], allowed=allowed)
         if not (factor.isascii() and factor.isdigit() and 1 <= int(factor[:9]) <= 100_000):
             raise InputError("Impossible downsampling factor.", got=factor[:40], allowed="1, 2, 3, … 100000")
-        return cls(mode, limits, channels, int(factor), given.get("downsampled") == "on")
+        return cls(mode, pictures, limits, channels, int(factor), given.get("downsampled") == "on")
 
     def applied(self, own: Presentation, series: Path) -> Presentation:
         """The run's presentation with this style."""
-        n_pictures = max(own.builder.n_pictures, 1)
-        builder = replace(own.builder, mode=self.mode, n_pictures=n_pictures, factor=self.factor)
+        builder = replace(own.builder, mode=self.mode, n_pictures=len(self.pictures), factor=self.factor)
         if self.limits == "train":
             from vlm_tsc.archive.store import read_splits
             from vlm_tsc.representation.limits import train_limits
@@ -111,8 +123,8 @@ class Style:
             limits = tuple((float(low), float(high)) for low, high in found)
         else:
             limits = None if self.limits == "case" else own.limits
-        changed = {"limits": limits, "channels": self.channels, "plot_downsampled": self.downsampled}
-        return replace(own, builder=builder, **changed)
+        drawn = {"styles": self.pictures, "channels": self.channels, "plot_downsampled": self.downsampled}
+        return replace(own, builder=builder, limits=limits, **drawn)
 
 
 def with_markers(text: str, n_pictures: int) -> str:
@@ -152,7 +164,7 @@ class Reply:
 
 
 def ask_once(model: Model, shown: Shown, case_id: str, true: str, context_length: int | None) -> Reply:
-    """Score and generate for one question, one view.
+    """Score, behind the lead where there is one, and generate for one question, one view.
 
     Raises
     ------
@@ -174,7 +186,8 @@ def ask_once(model: Model, shown: Shown, case_id: str, true: str, context_length
     (scored,) = predictions_of([case_id], [true], asked.probabilities, answer_map.class_names)
     text = asked.generated[0]
     found = dict(zip(answer_map.class_names, asked.log_likelihoods[0].tolist(), strict=True))
-    return Reply(replace(scored, generated=text, parsed=answer_map.label_of(text)), found, n_tokens)
+    parsed = named_label(answer_map, text, explained=bool(shown.lead))
+    return Reply(replace(scored, generated=text, parsed=parsed), found, n_tokens)
 
 
 @dataclass(frozen=True)
@@ -218,8 +231,7 @@ def classify_table(model: Model, text: str) -> list[Classified]:
         When the text cannot be read, or its series are not of the kind that the model takes.
     """
     classifier = model.classifier
-    expected = Expected(n_channels_of(classifier), n_timepoints_of(classifier))
-    cases = read_payload(text.encode(), CSV, expected).cases
+    cases = read_payload(text.encode(), CSV, model.expected).cases
     if len(cases) > MOST_CASES:
         fix = "python -m vlm_tsc.use.predict RUN --input FILE takes any number"
         raise InputError("too many cases for a page", got=len(cases), allowed=f"at most {MOST_CASES}", fix=fix)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vlm_tsc.conversation.prompt import IMAGE_MARKER
-from vlm_tsc.conversation.records import Record, images_of
+from vlm_tsc.conversation.records import Record, images_of, texts_of
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.predictions import Prediction
 from vlm_tsc.report.cases import Bar, bars_of
@@ -115,13 +115,14 @@ def record_of(run: OpenRun, row: int) -> tuple[Record | None, str]:
 
 @dataclass(frozen=True)
 class Sheet:
-    """All of one case: its card, its row of predictions.jsonl, its bars and its prompt."""
+    """All of one case: its card, its row of predictions.jsonl, its bars, its prompt and the lead of its answer."""
 
     card: Card
     prediction: Prediction
     bars: list[Bar]
     rest: tuple[int, float]
     prompt: str | None
+    lead: str
     size: tuple[int, int]
 
     @property
@@ -138,9 +139,9 @@ def sheet(run: OpenRun, row: int) -> Sheet:
     prediction = run.index.prediction(row)
     bars, rest = bars_of(run, prediction, MOST_BARS)
     record, _ = record_of(run, row)
-    prompt = record["conversations"][0]["value"] if record else None
+    prompt, lead = texts_of(record) if record else (None, "")
     size = run.presentation.size if run.presentation else (0, 0)
-    return Sheet(card(run, row), prediction, bars, rest, prompt, size)
+    return Sheet(card(run, row), prediction, bars, rest, prompt, lead, size)
 
 
 def facts_of(run: OpenRun) -> str:

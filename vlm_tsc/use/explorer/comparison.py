@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -41,8 +43,13 @@ class Comparison:
         return int(self.kinds[kind].sum())
 
 
+def same_test(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether the metrics of two runs speak of one test part: the same dataset and split, equally many cases."""
+    return all(first.get(key) == second.get(key) for key in ("dataset", "split", "n_cases"))
+
+
 def compared(first: CaseIndex, second: CaseIndex) -> Comparison:
-    """Cases of equal id and equal class; classes are compared by their names."""
+    """Cases of equal id and equal class, of runs on one test part; classes are compared by their names."""
     partner = np.array([second.row_of.get(id_, -1) for id_ in first.ids])
     number = {name: i for i, name in enumerate(first.class_names)}
     # one more entry, at -1, for a text that named no class

@@ -119,6 +119,7 @@ class Runs:
     def __init__(self, root: Path):
         self.root = root
         self._open: OrderedDict[str, tuple[tuple[int, ...], OpenRun]] = OrderedDict()
+        self._metrics: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {}
         self._lock = threading.Lock()  # so that two requests do not index one file twice
 
     def get(self, name: str) -> OpenRun:
@@ -134,9 +135,29 @@ class Runs:
                 self._open.popitem(last=False)
         return known[1]
 
+    def metrics(self, name: str) -> dict[str, Any]:
+        """metrics.json of a run, empty where it cannot be read; kept until it is written again."""
+        stamp = _stamp_of(self.root / name / "metrics.json")
+        known = self._metrics.get(name)
+        if known is None or known[0] != stamp:
+            known = self._metrics[name] = (stamp, _metrics(self.root, name))
+        return known[1]
+
+
+def _metrics(root: Path, name: str) -> dict[str, Any]:
+    """Of a run that may be broken, unfinished or outside: then nothing."""
+    try:
+        return read_metrics(run_of(root, name).metrics)
+    except (InputError, OSError):
+        return {}
+
 
 def _stamp(run: RunFolder) -> tuple[int, ...]:
     paths = (run.predictions, run.metrics, run.manifest, run.test)
+    return _stamp_of(*paths)
+
+
+def _stamp_of(*paths: Path) -> tuple[int, ...]:
     return tuple(value for path in paths if path.exists() for value in (path.stat().st_mtime_ns, path.stat().st_size))
 
 

@@ -9,9 +9,10 @@ from fastapi import Request, Response
 
 from vlm_tsc.conversation.prompt import MODES
 from vlm_tsc.conversation.records import images_of
+from vlm_tsc.representation.styles import STYLES
 from vlm_tsc.use.explorer.asking import CHANNELS, LIMITS, MOST_CASES
 from vlm_tsc.use.explorer.cards import card, cards, facts_of, listed_runs, sheet
-from vlm_tsc.use.explorer.comparison import KINDS, compared
+from vlm_tsc.use.explorer.comparison import KINDS, compared, same_test
 from vlm_tsc.use.explorer.opened import OpenRun, Runs, shown_name
 from vlm_tsc.use.explorer.pages import rendered
 from vlm_tsc.use.explorer.paths import Missing, refuse_outside, run_names
@@ -30,8 +31,9 @@ def cases_page(request: Request) -> Response:
     """A gallery of the cases that pass a filter."""
     run, view = _run(request), View.read(request.query_params)
     page = page_of(selected(run.index, view), view.page)
-    others = [name for name in run_names(request.app.state.runs.root) if name != run.name]
-    beside = sorted(others, key=lambda name: name.rpartition("/")[0] != run.name.rpartition("/")[0])  # own set first
+    runs: Runs = request.app.state.runs
+    others = [name for name in run_names(runs.root) if name != run.name]
+    beside = [name for name in others if same_test(run.metrics, runs.metrics(name))]
     content = {"view": view, "page": page, "cards": cards(run, page.rows), "facts": facts_of(run)}
     return _page(request, "cases.html.j2", run=run, **content, show=SHOW, order=ORDER, beside=beside)
 
@@ -47,6 +49,8 @@ def case_page(request: Request) -> Response:
         "before": ids[before] if before is not None else None,
         "after": ids[after] if after is not None else None,
     }
+    if run.presentation:  # the run's own pictures first, in their order
+        content |= {"pictures": list(dict.fromkeys([*run.presentation.styles, *STYLES]))}
     return _page(request, "case.html.j2", run=run, **content, modes=list(MODES), limits=LIMITS, channels=CHANNELS)
 
 
@@ -54,6 +58,8 @@ def compare_page(request: Request) -> Response:
     """Two runs, case by case."""
     first = _run(request)
     second = request.app.state.runs.get(request.query_params.get("with", ""))
+    if not same_test(first.metrics, second.metrics):
+        return _page(request, "compare.html.j2", run=first, other=second, found=None)
     found = compared(first.index, second.index)
     kind = request.query_params.get("kind", "")
     kind, view = kind if kind in KINDS else "differ", View.read(request.query_params)
@@ -74,7 +80,7 @@ def picture(request: Request) -> Response:
     run = _run(request)
     row = run.row(request.query_params.get("id", ""))
     names, n = images_of(run.record(row)), request.query_params.get("n", "0")
-    if not (n.isascii() and n.isdigit() and int(n[:4]) < len(names)):
+    if n not in map(str, range(len(names))):
         raise Missing("there is no such picture", got=n[:40])
     path = run.folder.path / names[int(n)]
     refuse_outside(run.folder.path.resolve(), path)

@@ -4,7 +4,11 @@ const token = document.querySelector("meta[name=explorer-token]").content;
 
 async function ask(path, form) {
   const headers = { "Content-Type": "application/json", "X-Explorer-Token": token };
-  const body = JSON.stringify(Object.fromEntries(new FormData(form)));
+  const fields = {};
+  for (const [name, value] of new FormData(form)) { // boxes of one name: what is ticked, with commas
+    fields[name] = name in fields ? `${fields[name]},${value}` : value;
+  }
+  const body = JSON.stringify(fields);
   return fetch(path, { method: "POST", headers, body });
 }
 
