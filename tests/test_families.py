@@ -37,12 +37,15 @@ from vlm_tsc.finetune.trainer import AnswerTrainer
 
 CLASSES = AnswerMap(tuple(f"class {i}" for i in range(28)))  # A … Z, AA, AB: some answers begin alike
 
+
+def every_day(*names: str) -> pytest.MarkDecorator:
+    """The families named are tested every day, the others among the long tests."""
+    params = [pytest.param(name, marks=[] if name in names else pytest.mark.long) for name in FAMILIES]
+    return pytest.mark.parametrize("family", params, indirect=True)
+
+
 # In 4 or 8 bits all families go the same way, so one of them is enough for every day.
-ONE_FAMILY_ELSE_LONG = pytest.mark.parametrize(
-    "family",
-    [pytest.param(name, marks=[] if name == "llava-1.5" else pytest.mark.long) for name in FAMILIES],
-    indirect=True,
-)
+ONE_FAMILY_ELSE_LONG = every_day("llava-1.5")
 
 
 @pytest.fixture(scope="module", params=list(FAMILIES))
@@ -196,10 +199,11 @@ def test_the_loss_is_that_of_full_passes(loaded, presentation):
     shown = shown_cases(presentation)
     answers = CLASSES.answers[0], CLASSES.answers[27]  # of two lengths: the first row begins with padding
     tokens = answer_trie(loaded[1], shown[0].question, answers).answers
-    expected = -sum(full_pass(*loaded, *pair) for pair in zip(shown, answers, strict=True)) / sum(map(len, tokens))
-    assert mean_loss(*loaded, shown, tokens) == pytest.approx(expected, abs=1e-4)
+    full = [-full_pass(*loaded, *pair) / len(ids) for *pair, ids in zip(shown, answers, tokens, strict=True)]
+    assert mean_loss(*loaded, shown, tokens) == pytest.approx(np.mean(full), abs=1e-4)
 
 
+@every_day("llava-1.5", "smolvlm")
 def test_fine_tuned_saved_loaded_and_merged(family, folder, presentation, tmp_path):
     two = Presentation(PromptBuilder(AnswerMap(("down", "up")), round_to=1), presentation.size)
     train = make_set(4, 0, length=6)
