@@ -154,7 +154,7 @@ def _template_cases(
     X = add_variation(rng, X, strength)
     # Noise must leave the classes separable: ||difference|| / sigma, the matched filter's d', is at least 3..10.
     limit = clear / (10 - 7 * hard)
-    sigma = min(strength * log_uniform(rng, 0.004, 0.5), limit)
+    sigma = min(strength * log_uniform(rng, 0.0005, 0.5), limit)
     return X + sigma * noise_like(rng, X.shape), family, rule
 
 
@@ -191,7 +191,7 @@ def _parametric_cases(
     spread = X.std() + 1e-9
     if chance(rng, 0.3):
         X = add_variation(rng, X / spread, 0.5 + hard) * spread
-    sigma = (0.3 + hard) * log_uniform(rng, 0.004, 0.25) * spread
+    sigma = (0.3 + hard) * log_uniform(rng, 0.0005, 0.25) * spread
     return X + sigma * noise_like(rng, X.shape), family
 
 
