@@ -27,7 +27,7 @@ from vlm_tsc.launcher import refuse_several
 from vlm_tsc.options import option
 from vlm_tsc.report import collect, table
 from vlm_tsc.run import shown_settings
-from vlm_tsc.settings import MAX_SEED, TRAINED_BASELINES
+from vlm_tsc.settings import MAX_SEED, TRAINED_BASELINES, UserPath
 
 PROG = "eval/baselines.py"
 NAMES = (*CLASSICAL, *TRAINED_BASELINES)
@@ -52,20 +52,44 @@ def main(argv: list[str]) -> int:
     if name in PROBES:
         return _probe(name, words)
     settings, own = settings_and_own_from_cli(
-        words, SeedOption, prog=f"{PROG} {name}", description=DESCRIPTION, groups=GROUPS
+        words, ClassicalOptions, prog=f"{PROG} {name}", description=DESCRIPTION, groups=GROUPS
     )
-    splits, given = _load(settings, own.seed)
-    document = run_baseline(name, splits, settings.vlm_root / "runs", given=given, seed=own.seed, limit_s=None)
-    _show(settings, splits, document)
+    _show(settings, *_classical(name, settings, own))
     return 0
 
 
-class SeedOption(BaseModel):
-    """What a classical baseline takes besides the data."""
+class ClassicalOptions(BaseModel):
+    """What a classifier of aeon takes besides the data."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = option("run", 0, "Seed of everything random.", ge=0, le=MAX_SEED)
+    search: int | None = option(
+        "search", None, "Choose its settings among N on cases held out of train.", unset="none", ge=1
+    )
+    search_space: UserPath | None = option(
+        "search",
+        None,
+        "YAML that says what is chosen: `parameter: [values]` or `parameter: {low, high, log}`.",
+        metavar="FILE",
+        unset="the shipped one, configs/baselines/search/NAME.yaml",
+    )
+
+
+def _classical(name: str, settings: Settings, own: ClassicalOptions) -> tuple[Splits, Any]:
+    runs = settings.vlm_root / "runs"
+    if own.search is None:
+        if own.search_space is not None:
+            raise InputError("how many settings are to be tried?", where="--search-space", fix="--search N")
+        splits, given = _load(settings, own.seed)
+        return splits, run_baseline(name, splits, runs, given=given, seed=own.seed, limit_s=None)
+    from vlm_tsc.evaluate.search_classical import ClassicalSearch, run_searched
+    from vlm_tsc.evaluate.search_space import space_of
+
+    space_of(name, own.search_space)  # refused before anything is read
+    splits, given = _load(settings, own.seed)
+    search = ClassicalSearch(own.search, own.search_space)
+    return splits, run_searched(name, splits, runs, search, given=given, seed=own.seed)
 
 
 def _inception_time(words: Sequence[str]) -> int:
@@ -129,6 +153,9 @@ def _masked_transformer(words: Sequence[str]) -> int:
 def _probe(name: str, words: Sequence[str]) -> int:
     from vlm_tsc.evaluate.probes import run_probe
 
+    if any(word.partition("=")[0] == "--search" for word in words):
+        got = "the one setting, the ridge's penalty, is always chosen, by leaving out one training case after the other"
+        raise InputError("there is nothing to choose", where=f"{name} --search", got=got, fix="no --search")
     description = (
         "Fit a linear classifier on what a frozen base makes of each case, before its decoder (vision-probe) or after "
         "it (decoder-probe), answer the test split, and show it beside the finished runs."
