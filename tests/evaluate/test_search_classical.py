@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import inspect
 import json
+import runpy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
 from tests.conftest import make_set, make_splits
-from tests.evaluate.test_baselines_entry import main as entry  # noqa: F401  # a fixture
 from vlm_tsc.classify import classical
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate import run_baseline
-from vlm_tsc.evaluate.search import STUDY_FILE, Range, search
+from vlm_tsc.evaluate.search import STUDY_FILE, Range, Score, search
 from vlm_tsc.evaluate.search_classical import ClassicalSearch, run_searched
 from vlm_tsc.evaluate.search_space import arguments, shipped, space_of
 from vlm_tsc.report import collect, table
@@ -23,6 +24,11 @@ from vlm_tsc.report.command import command_of
 from vlm_tsc.run import RunFolder
 
 KNN = "KNeighborsTimeSeriesClassifier"
+
+
+@pytest.fixture(scope="module")
+def entry():
+    return runpy.run_path(str(Path(__file__).parents[2] / "eval" / "baselines.py"))["main"]
 
 
 def written(path, text):
@@ -37,9 +43,8 @@ def test_every_shipped_space_names_arguments_of_its_class(name):
     assert space and {key.partition(".")[0] for key in space} <= known
     usual = classical.parameters(name)
     for key, choices in space.items():
-        default = arguments({key: None}) and usual[key.partition(".")[0]]
         if isinstance(choices, tuple) and "." not in key:
-            assert default in choices, "the search can come back to what holds without one"
+            assert usual[key] in choices, "the search can come back to what holds without one"
 
 
 def test_the_class_name_and_the_short_name_have_one_space():
@@ -105,7 +110,7 @@ def test_votes_of_several_neighbours_are_aeons(weights):
     classifier.fit(train.X, y)
     found = np.concatenate(list(classical.probabilities_in_chunks(classifier, test.X, 3)))
     np.testing.assert_allclose(found, classifier.predict_proba(test.X), rtol=1e-12)
-    assert len(np.unique(found)) > 2
+    assert 0 < found.max() < 1
 
 
 def test_a_distance_point_by_point_gets_series_of_one_length():
@@ -200,8 +205,6 @@ def test_a_search_leaves_the_run_without_one_as_it_is(tmp_path):
 
 
 def test_values_that_were_tried_are_not_tried_again(tmp_path):
-    from vlm_tsc.evaluate.search import Score
-
     tried = []
 
     def score(values, number):
@@ -223,13 +226,13 @@ def test_values_that_were_tried_are_not_tried_again(tmp_path):
         (["quant", "--search", "0"], "--search"),
     ],
 )
-def test_a_wrong_command_line_is_refused_before_anything_is_read(entry, words, says, capsys):  # noqa: F811
+def test_a_wrong_command_line_is_refused_before_anything_is_read(entry, words, says, capsys):
     assert entry([*words, "--dataset", "GunPoint"]) == 2
     captured = capsys.readouterr()
     assert says in captured.err and "Traceback" not in captured.err
 
 
-def test_from_the_command_line(entry, slopes_file, tmp_path, capsys):  # noqa: F811
+def test_from_the_command_line(entry, slopes_file, tmp_path, capsys):
     data = ["--dataset", str(slopes_file), "--test", str(tmp_path / "slopes_test.npz"), "--vlm-root", str(tmp_path)]
     space = written(tmp_path / "mine.yaml", "interval_depth: [1, 2]")
     assert entry(["quant", *data, "--search", "2", "--search-space", str(space)]) == 0
