@@ -109,6 +109,20 @@ def test_vision_features_of_the_bundled_base_are_its_towers():
     check_llavas_tower(model.float(), processor, size, size // patch)
 
 
+@pytest.mark.parametrize("family", ["llava-next", "llava-onevision"])
+def test_every_tile_of_a_picture_has_features(family, tmp_path):
+    model, processor = load_model(make_replica(family, tmp_path))
+    shown = shown_cases(model.config.vision_config.image_size, 3)
+    pixels = encode_prompts(processor, shown)["pixel_values"]
+    with torch.no_grad():
+        states = model.model.vision_tower(pixels.flatten(0, 1), output_hidden_states=True).hidden_states
+    first = 1 if model.config.vision_feature_select_strategy == "default" else 0  # the class token is left out
+    tokens = states[model.config.vision_feature_layer][:, first:]
+    side = model.config.vision_config.image_size // model.config.vision_config.patch_size
+    expected = by_column(tokens, side).reshape(len(shown), -1).numpy()
+    np.testing.assert_allclose(vision_features(model, processor, shown), expected, atol=1e-5)
+
+
 def test_patches_in_windows_are_read_in_the_order_of_the_picture(tmp_path):
     """Qwen2.5-VL's tower takes all pictures as one sequence of windows; its projector joins two by two patches."""
     from transformers.vision_utils import get_vision_window_index
