@@ -116,7 +116,7 @@ def test_linear_evaluation_on_har_is_a_mean_over_seeds_beside_what_is_promised(t
         facts = {"classifier": "masked-transformer", "encoder_task": "timemae", "linear": True, "split": "official"}
         finished(tmp_path, "HAR", f"run-{seed}", seed=seed, accuracy=share, macro_f1=share, n_cases=9, **facts)
     text = study_tables.har(tmp_path, ("HAR",))
-    assert "mean of 2  0.9200 ± 0.0141  0.9200 ± 0.0141" in text and "rebuilt" in text and "0.913" in text
+    assert "mean of 2     0.9200 ± 0.0141  0.9200 ± 0.0141" in text and "rebuilt" in text and "0.913" in text
 
 
 def test_a_study_whose_pre_training_failed_is_not_gone_on_with(tmp_path, monkeypatch):
