@@ -96,11 +96,14 @@ def _inception_time(words: Sequence[str]) -> int:
     from vlm_tsc.classify.inception_time import command
     from vlm_tsc.classify.inception_time.hyperparameters import PRESETS
     from vlm_tsc.classify.inception_time.options import DatasetOptions
-    from vlm_tsc.evaluate.search import INCEPTION_TIME
-    from vlm_tsc.evaluate.trained import Search, run_inception_time
+    from vlm_tsc.evaluate.search_table import choose_on_table
+    from vlm_tsc.evaluate.trained import Search, free_names, run_inception_time
 
-    if words and words[0] in ("train", "predict"):
-        getattr(command, words[0])(words[1:])
+    if words and words[0] == "train":
+        command.train(words[1:], choose_on_table)
+        return 0
+    if words and words[0] == "predict":
+        command.predict(words[1:])
         return 0
     description = (
         "Train InceptionTime, answer the test split, and show it beside the finished runs. On tables of your own: "
@@ -111,10 +114,7 @@ def _inception_time(words: Sequence[str]) -> int:
     )
     splits, given = _load(settings, options.seed)
     hyperparameters = options.hyperparameters()
-    free = tuple(name for name in INCEPTION_TIME if name not in options.model_fields_set)
-    if options.search and not free:
-        raise InputError("there is nothing to choose", where="--search", got="every hyperparameter is given")
-    search = Search(options.search, free) if options.search else None
+    search = Search(options.search, free_names(options)) if options.search else None
     from vlm_tsc.classify.ranks import join_processes  # after the options are known to be right
 
     ranks = join_processes()

@@ -191,7 +191,7 @@ def run_inception_time(
         asked = {"start_from": str(start_from)}
     if search is not None:
         run = run_name(hyperparameters, seed, f"{NAME}-search")
-        chosen = _searched(baseline_folder(run, splits, runs).path, splits, hyperparameters, search, seed)
+        chosen = search_inception_time(baseline_folder(run, splits, runs).path, splits, hyperparameters, search, seed)
         asked = {"parameters": hyperparameters.model_dump()}
         asked |= {"search": {"trials": search.n_trials, "names": list(search.names)}}
 
@@ -226,10 +226,24 @@ class Search:
     names: tuple[str, ...]
 
 
-def _searched(
+def free_names(options: BaseModel) -> tuple[str, ...]:
+    """The hyperparameters of InceptionTime that a search may choose: those that were not given.
+
+    Raises
+    ------
+    InputError
+        When all are.
+    """
+    free = tuple(name for name in INCEPTION_TIME if name not in options.model_fields_set)
+    if not free:
+        raise InputError("there is nothing to choose", where="--search", got="every hyperparameter is given")
+    return free
+
+
+def search_inception_time(
     folder: Path, splits: Splits, hyperparameters: Hyperparameters, search: Search, seed: int
 ) -> Hyperparameters:
-    """The hyperparameters with the chosen ones in them."""
+    """The hyperparameters with the chosen ones in them; `search.json` in the folder says what was tried."""
     trials = folder / "trials"  # models of one trial, so that an interrupted one goes on
 
     def scores(parts: list[Part], values: dict[str, Any], trial: str) -> list[Score]:
