@@ -11,8 +11,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from vlm_tsc import terminal
 from vlm_tsc.archive.splits import Splits
 from vlm_tsc.classify.classical import NAMES as CLASSICAL
@@ -21,13 +19,13 @@ from vlm_tsc.config import Settings, settings_and_own_from_cli, settings_from_cl
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate import published, run_baseline
 from vlm_tsc.evaluate.baseline import OPTIONS
+from vlm_tsc.evaluate.classical_options import ClassicalOptions
 from vlm_tsc.evaluate.trained import PROBES
 from vlm_tsc.job import load_splits
 from vlm_tsc.launcher import refuse_several
-from vlm_tsc.options import option
 from vlm_tsc.report import collect, table
 from vlm_tsc.run import shown_settings
-from vlm_tsc.settings import MAX_SEED, TRAINED_BASELINES, UserPath
+from vlm_tsc.settings import TRAINED_BASELINES
 
 PROG = "eval/baselines.py"
 NAMES = (*CLASSICAL, *TRAINED_BASELINES)
@@ -56,24 +54,6 @@ def main(argv: list[str]) -> int:
     )
     _show(settings, *_classical(name, settings, own))
     return 0
-
-
-class ClassicalOptions(BaseModel):
-    """What a classifier of aeon takes besides the data."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    seed: int = option("run", 0, "Seed of everything random.", ge=0, le=MAX_SEED)
-    search: int | None = option(
-        "search", None, "Choose its settings among N on cases held out of train.", unset="none", ge=1
-    )
-    search_space: UserPath | None = option(
-        "search",
-        None,
-        "YAML that says what is chosen: `parameter: [values]` or `parameter: {low, high, log}`.",
-        metavar="FILE",
-        unset="the shipped one, configs/baselines/search/NAME.yaml",
-    )
 
 
 def _classical(name: str, settings: Settings, own: ClassicalOptions) -> tuple[Splits, Any]:
