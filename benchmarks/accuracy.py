@@ -10,46 +10,11 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.series import ROOT, data_folder
-
-THREE = ("TwoLeadECG", "ItalyPowerDemand", "GunPoint")
-TARGETS = (*THREE, "PenDigits", "PhalangesOutlinesCorrect", "FreezerSmallTrain", "HandOutlines")
-WHOLE = (
-    "TwoLeadECG",
-    "ItalyPowerDemand",
-    "PenDigits",
-    "PhalangesOutlinesCorrect",
-)  # every case is here
-FIVE = (*THREE, "ECG200", "Plane")
-DEVELOPMENT = (
-    *("TwoLeadECG", "ItalyPowerDemand", "PhalangesOutlinesCorrect", "PenDigits", "GunPoint", "CBF", "Trace", "Coffee"),
-    *("ECG200", "ArrowHead", "OSULeaf", "Plane", "Beef", "Car", "Adiac", "DiatomSizeReduction", "Strawberry", "Wine"),
-    *("BasicMotions", "JapaneseVowels"),
-)
-MODES = ("IMAGE_ONLY", "TEXT_ONLY", "BASELINE", "WITH_STATS")
-PROBES = ("vision-probe", "decoder-probe")
-
-
-@dataclass(frozen=True)
-class Study:
-    """Sets, seeds, and the commands that are run for each of them, without dataset and seed."""
-
-    sets: tuple[str, ...]
-    seeds: tuple[int, ...] = (0,)
-    commands: tuple[tuple[str, ...], ...] = (("train.py",),)
-
-
-STUDIES = {
-    "targets": Study(TARGETS, (0, 1, 2)),
-    "development": Study(DEVELOPMENT),
-    "pooled": Study(WHOLE, commands=(("train.py", "--split", "pooled"),)),
-    "modes": Study(FIVE, commands=tuple(("train.py", "--data-repr", mode) for mode in MODES)),
-    "probes": Study(DEVELOPMENT, commands=tuple(("eval/baselines.py", probe) for probe in PROBES)),
-}
+from benchmarks.studies import STUDIES, Study, before_of, commands_of
+from vlm_tsc.files import write_text
 
 
 def main(argv: list[str]) -> int:
@@ -59,34 +24,43 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--vlm-root", type=Path, required=True, metavar="FOLDER", help="folder that will hold runs/")
     parser.add_argument("--sets", help="only these, with commas between them")
     given = parser.parse_args(argv)
-    failed = 0
-    for name in given.studies:
-        for command in commands_of(STUDIES[name], given.sets.split(",") if given.sets else None):
-            failed += not _ran(command, given.vlm_root)
+    root = given.vlm_root.resolve()  # the commands run in the project's folder
+    failed = sum(_run(STUDIES[name], given.sets.split(",") if given.sets else None, root) for name in given.studies)
     from vlm_tsc.report import run_folders, write_tables
 
-    for path in write_tables(run_folders([given.vlm_root / "runs"]), given.vlm_root / "tables"):
+    for path in write_tables(run_folders([root / "runs"]), root / "tables"):
         print(path)
+    for name in given.studies:
+        _show(name, STUDIES[name], root)
     return int(failed > 0)
 
 
-def commands_of(study: Study, sets: list[str] | None = None) -> Iterator[list[str]]:
-    """Program and options of every run; a set's runs follow each other."""
-    for dataset in [name for name in study.sets if sets is None or name in sets]:
-        for command in study.commands:
-            for seed in study.seeds:
-                yield [*command, "--dataset", dataset, "--seed", str(seed)]
+def _run(study: Study, sets: list[str] | None, root: Path) -> int:
+    """How many commands failed; where one that comes before the others did, these are not run."""
+    before = [not _ran(command, study.sets[0], root) for command in before_of(study)]
+    if any(before):
+        return sum(before)
+    commands = commands_of(study, sets)
+    return sum(not _ran(command, command[command.index("--dataset") + 1], root) for command in commands)
 
 
-def _ran(command: list[str], root: Path) -> bool:
+def _show(name: str, study: Study, root: Path) -> None:
+    if study.shows is not None:
+        text = study.shows(root, study.sets)
+        write_text(root / "tables" / f"{name}.txt", text + "\n")
+        print(f"\n{name}\n\n{text}")
+
+
+def _ran(command: list[str], dataset: str, root: Path) -> bool:
     """Whether the run is finished now; what it said is in `<root>/logs`."""
-    folder = data_folder(command[command.index("--dataset") + 1])
+    folder = data_folder(dataset)
+    words = [word.replace("{root}", str(root)) for word in command]
     more = ["--vlm-root", str(root), *(["--data-dir", str(folder)] if folder else [])]
-    log = root / "logs" / f"{'_'.join(command).replace('/', '-')}.log"
+    log = root / "logs" / f"{'_'.join(command).replace('/', '-')[-150:]}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     with log.open("w") as file:
-        code = subprocess.run([sys.executable, *command, *more], cwd=ROOT, stdout=file, stderr=file).returncode
+        code = subprocess.run([sys.executable, *words, *more], cwd=ROOT, stdout=file, stderr=file).returncode
     done = "finished" if code == 0 else f"FAILED with {code}, see {log}"
     print(f"{' '.join(command)}: {done}, {time.monotonic() - start:.0f} s", flush=True)
     return code == 0

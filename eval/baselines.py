@@ -11,8 +11,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from vlm_tsc import terminal
 from vlm_tsc.archive.splits import Splits
 from vlm_tsc.classify.classical import NAMES as CLASSICAL
@@ -21,13 +19,13 @@ from vlm_tsc.config import Settings, settings_and_own_from_cli, settings_from_cl
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate import published, run_baseline
 from vlm_tsc.evaluate.baseline import OPTIONS
+from vlm_tsc.evaluate.classical_options import ClassicalOptions
 from vlm_tsc.evaluate.trained import PROBES
 from vlm_tsc.job import load_splits
 from vlm_tsc.launcher import refuse_several
-from vlm_tsc.options import option
 from vlm_tsc.report import collect, table
 from vlm_tsc.run import shown_settings
-from vlm_tsc.settings import MAX_SEED, TRAINED_BASELINES
+from vlm_tsc.settings import TRAINED_BASELINES
 
 PROG = "eval/baselines.py"
 NAMES = (*CLASSICAL, *TRAINED_BASELINES)
@@ -52,31 +50,40 @@ def main(argv: list[str]) -> int:
     if name in PROBES:
         return _probe(name, words)
     settings, own = settings_and_own_from_cli(
-        words, SeedOption, prog=f"{PROG} {name}", description=DESCRIPTION, groups=GROUPS
+        words, ClassicalOptions, prog=f"{PROG} {name}", description=DESCRIPTION, groups=GROUPS
     )
-    splits, given = _load(settings, own.seed)
-    document = run_baseline(name, splits, settings.vlm_root / "runs", given=given, seed=own.seed, limit_s=None)
-    _show(settings, splits, document)
+    _show(settings, *_classical(name, settings, own))
     return 0
 
 
-class SeedOption(BaseModel):
-    """What a classical baseline takes besides the data."""
+def _classical(name: str, settings: Settings, own: ClassicalOptions) -> tuple[Splits, Any]:
+    runs = settings.vlm_root / "runs"
+    if own.search is None:
+        if own.search_space is not None:
+            raise InputError("how many settings are to be tried?", where="--search-space", fix="--search N")
+        splits, given = _load(settings, own.seed)
+        return splits, run_baseline(name, splits, runs, given=given, seed=own.seed, limit_s=None)
+    from vlm_tsc.evaluate.search_classical import ClassicalSearch, run_searched
+    from vlm_tsc.evaluate.search_space import space_of
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    seed: int = option("run", 0, "Seed of everything random.", ge=0, le=MAX_SEED)
+    space_of(name, own.search_space)  # refused before anything is read
+    splits, given = _load(settings, own.seed)
+    search = ClassicalSearch(own.search, own.search_space)
+    return splits, run_searched(name, splits, runs, search, given=given, seed=own.seed)
 
 
 def _inception_time(words: Sequence[str]) -> int:
     from vlm_tsc.classify.inception_time import command
     from vlm_tsc.classify.inception_time.hyperparameters import PRESETS
     from vlm_tsc.classify.inception_time.options import DatasetOptions
-    from vlm_tsc.evaluate.search import INCEPTION_TIME
-    from vlm_tsc.evaluate.trained import Search, run_inception_time
+    from vlm_tsc.evaluate.search_table import choose_on_table
+    from vlm_tsc.evaluate.trained import Search, free_names, run_inception_time
 
-    if words and words[0] in ("train", "predict"):
-        getattr(command, words[0])(words[1:])
+    if words and words[0] == "train":
+        command.train(words[1:], choose_on_table)
+        return 0
+    if words and words[0] == "predict":
+        command.predict(words[1:])
         return 0
     description = (
         "Train InceptionTime, answer the test split, and show it beside the finished runs. On tables of your own: "
@@ -87,10 +94,7 @@ def _inception_time(words: Sequence[str]) -> int:
     )
     splits, given = _load(settings, options.seed)
     hyperparameters = options.hyperparameters()
-    free = tuple(name for name in INCEPTION_TIME if name not in options.model_fields_set)
-    if options.search and not free:
-        raise InputError("there is nothing to choose", where="--search", got="every hyperparameter is given")
-    search = Search(options.search, free) if options.search else None
+    search = Search(options.search, free_names(options)) if options.search else None
     from vlm_tsc.classify.ranks import join_processes  # after the options are known to be right
 
     ranks = join_processes()
@@ -129,6 +133,9 @@ def _masked_transformer(words: Sequence[str]) -> int:
 def _probe(name: str, words: Sequence[str]) -> int:
     from vlm_tsc.evaluate.probes import run_probe
 
+    if any(word.partition("=")[0] == "--search" for word in words):
+        got = "the one setting, the ridge's penalty, is always chosen, by leaving out one training case after the other"
+        raise InputError("there is nothing to choose", where=f"{name} --search", got=got, fix="no --search")
     description = (
         "Fit a linear classifier on what a frozen base makes of each case, before its decoder (vision-probe) or after "
         "it (decoder-probe), answer the test split, and show it beside the finished runs."

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks import accuracy, explore, finetune, inception_time, large, serve
+from benchmarks import accuracy, explore, finetune, inception_time, large, serve, studies, study_tables
 from benchmarks.__main__ import NAMES, main
 from benchmarks.rendering import LENGTHS, run
 from benchmarks.timing import WIDTH, Row, in_turn, medians, table, timed
+from vlm_tsc.files import write_json
 
 
 def test_rendering_compares_ours_the_peer_and_the_limit():
@@ -50,15 +51,78 @@ def test_without_its_peer_the_finetune_benchmark_says_how_to_get_it(monkeypatch)
 
 
 def test_a_study_runs_every_set_command_and_seed_once():
-    study = accuracy.Study(("A", "B"), (0, 1), (("train.py", "--data-repr", "X"), ("train.py",)))
-    runs = list(accuracy.commands_of(study))
+    study = studies.Study(("A", "B"), (0, 1), (("train.py", "--data-repr", "X"), ("train.py",)))
+    runs = list(studies.commands_of(study))
     assert len(runs) == len(set(map(tuple, runs))) == 8
     assert runs[0] == ["train.py", "--data-repr", "X", "--dataset", "A", "--seed", "0"]
-    development = accuracy.STUDIES["development"]
-    assert list(accuracy.commands_of(development, ["Wine", "Nowhere"])) == [
+    development = studies.STUDIES["development"]
+    assert list(studies.commands_of(development, ["Wine", "Nowhere"])) == [
         ["train.py", "--dataset", "Wine", "--seed", "0"]
     ]
     assert len(set(development.sets)) == 20
+
+
+def test_what_comes_before_a_study_is_run_once_or_once_a_seed():
+    har, masked = studies.STUDIES["har"], studies.STUDIES["masked"]
+    assert [words[-3:] for words in studies.before_of(har)] == [
+        [f"timemae-{seed}", "--seed", str(seed)] for seed in har.seeds
+    ]
+    encoders = {words[words.index("--encoder") + 1] for words in studies.commands_of(har)}
+    assert encoders == {f"{{root}}/runs/pretrain/timemae-{seed}/encoder" for seed in har.seeds}
+    (before,) = studies.before_of(masked)
+    left_out = before[before.index("--exclude") + 1].split(",")
+    assert set(masked.sets) < set(left_out)
+
+
+def finished(root, dataset, run, **facts):
+    folder = root / "runs" / dataset / run
+    usual = {"dataset": dataset, "base": None, "balanced_accuracy": 0.5, "n_train": 9, "n_validation": 0}
+    usual |= {"class_names": ["a", "b"], "train_seconds": 60.0, "seed": 0, "macro_f1": 0.5, "commit": "abc"}
+    write_json(folder / "metrics.json", usual | facts)
+
+
+def test_parity_stands_beside_the_published_accuracies(tmp_path):
+    from vlm_tsc.evaluate import published
+
+    sizes = {"Coffee": 28, "GunPoint": 150}
+    known = {name: published(name, "official", n)["InceptionTime"] for name, n in sizes.items()}
+    for name, off in (("Coffee", 0.0), ("GunPoint", -0.06)):
+        facts = {"split": "official", "classifier": "inception-time", "n_cases": sizes[name]}
+        finished(tmp_path, name, "inception-time", accuracy=known[name] + off, **facts)
+        finished(tmp_path, name, "inception-time-search", accuracy=0.1, **facts)
+    text = study_tables.parity(tmp_path, ("Coffee", "GunPoint", "Plane"))
+    assert "mean difference over 2 sets -0.0300: NOT within 0.01" in text
+    assert "largest deviation 0.0600: NOT within 0.04" in text and "60 s" in text
+    assert "nothing to compare" in study_tables.parity(tmp_path, ("Plane",))
+
+
+def test_the_pre_trained_encoder_stands_beside_fresh_weights_and_dtw(tmp_path):
+    pooled = {"split": "pooled", "n_cases": 9}
+    for dataset, gain in (("Coffee", 0.1), ("Plane", 0.2)):
+        for seed in (0, 1):
+            for label, share in (("mae-sets-1a2b", 0.7 + gain), ("fresh", 0.7)):
+                facts = {"classifier": "masked-transformer", "encoder": label, "linear": False, "seed": seed}
+                finished(tmp_path, dataset, f"{label}-{seed}", accuracy=share + 0.02 * seed, **facts, **pooled)
+        finished(tmp_path, dataset, "1nn-dtw-pooled", classifier="1nn-dtw", accuracy=0.75, **pooled)
+    text = study_tables.masked(tmp_path, ("Coffee", "Plane", "Beef"))
+    assert "mean of 2           0.8600           0.7100   0.7500" in text
+    assert "0.8100 ± 0.0141" in text, "Coffee, over seeds"
+    assert "against fresh: +0.1500, above" in text and "against 1NN-DTW: +0.1100, above" in text
+    assert "pooled 60/20/20" in text
+
+
+def test_linear_evaluation_on_har_is_a_mean_over_seeds_beside_what_is_promised(tmp_path):
+    for seed, share in ((0, 0.91), (1, 0.93)):
+        facts = {"classifier": "masked-transformer", "encoder_task": "timemae", "linear": True, "split": "official"}
+        finished(tmp_path, "HAR", f"run-{seed}", seed=seed, accuracy=share, macro_f1=share, n_cases=9, **facts)
+    text = study_tables.har(tmp_path, ("HAR",))
+    assert "mean of 2     0.9200 ± 0.0141  0.9200 ± 0.0141" in text and "rebuilt" in text and "0.913" in text
+
+
+def test_a_study_whose_pre_training_failed_is_not_gone_on_with(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(accuracy, "_ran", lambda command, *_: ran.append(command) or "vlm_tsc.pretrain" not in command)
+    assert accuracy._run(studies.STUDIES["har"], None, tmp_path) == 3 == len(ran)
 
 
 def test_without_a_gpu_the_large_base_is_not_measured(monkeypatch):

@@ -124,7 +124,7 @@ def test_a_run_is_trained_with_what_was_chosen_and_says_so(tmp_path, monkeypatch
     assert "--filters 2 --depth 3 --models 2 --epochs 2 --search 2" in first and "--lr" not in first
 
     with monkeypatch.context() as patch:  # a longer search that chooses the same
-        patch.setattr("vlm_tsc.evaluate.trained._searched", lambda *_: trained.model_.hyperparameters)
+        patch.setattr("vlm_tsc.evaluate.trained.search_inception_time", lambda *_: trained.model_.hyperparameters)
         patch.setattr(InceptionTimeClassifier, "fit", None)
         run_inception_time(make_splits(), tmp_path, SMALL, search=Search(9, search_two.names))
         assert yaml.safe_load((folder / "config.yaml").read_text())["search"]["trials"] == 9

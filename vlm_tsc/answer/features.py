@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -15,22 +16,68 @@ from vlm_tsc.conversation.presentation import Shown
 
 @torch.no_grad()
 def features(
-    model: Any, processor: Any, cases: Sequence[Shown], part: Literal["vision", "decoder"], *, batch_size: int
+    model: Any,
+    processor: Any,
+    cases: Sequence[Shown],
+    part: Literal["vision", "decoder"],
+    *,
+    batch_size: int,
+    projector: Sequence[str] = (),
 ) -> np.ndarray:
-    """Features `(n_cases, n_features)` float32 of a frozen model; the parts are those of `classify.probe`."""
+    """Features `(n_cases, n_features)` float32 of a frozen model; the parts are those of `classify.probe`.
+
+    Parameters
+    ----------
+    projector : sequence of str
+        Full names of the projector's linear layers, first to last; wanted for "vision" alone.
+    """
     model.eval()
     found = []
     for start in range(0, len(cases), batch_size):
         shown = cases[start : start + batch_size]
         inputs = on_device(model.device, encode_prompts(processor, shown))
-        states = model.model(**inputs, use_cache=False, output_hidden_states=True).hidden_states
+        with _watched(model, projector if part == "vision" else ()) as seen:
+            states = model.model(**inputs, use_cache=False, output_hidden_states=True).hidden_states
         if part == "decoder":
             made = states[-1][:, -1]
-        else:  # what enters the decoder in the places of the pictures, as it does in every family
-            tokens = states[0][inputs["input_ids"] == model.config.image_token_id]
-            made = _pooled(tokens.view(len(shown) * len(shown[0].pictures), -1, tokens.shape[-1]))
+        else:
+            n_pictures = sum(len(one.pictures) for one in shown)
+            made = _pooled(_tower(seen, n_pictures, states[0][inputs["input_ids"] == model.config.image_token_id]))
         found.append(made.reshape(len(shown), -1).float().cpu().numpy())
     return np.concatenate(found)
+
+
+@contextmanager
+def _watched(model: Any, projector: Sequence[str]) -> Iterator[dict[str, list[torch.Tensor]]]:
+    """What the projector's first layer reads ("read") and its last one gives ("given"), call by call."""
+    seen: dict[str, list[torch.Tensor]] = {"read": [], "given": []}
+    handles = []
+    if projector:
+        first, last = (model.get_submodule(projector[i]) for i in (0, -1))
+        handles.append(first.register_forward_pre_hook(lambda _, arguments: seen["read"].append(arguments[0])))
+        handles.append(last.register_forward_hook(lambda _, arguments, given: seen["given"].append(given)))
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _tower(seen: Mapping[str, list[torch.Tensor]], n_pictures: int, tokens: torch.Tensor) -> torch.Tensor:
+    """What the projector reads: `(n_pictures or their tiles, n_tokens, width)`, in reading order.
+
+    A tower that takes all pictures as one sequence may have its patches in an order of its own (by windows), which is
+    undone behind the projector. Where each stands is then told by which of the `tokens` that enter the decoder its
+    projection is; where that is not found, the tower's own order stays.
+    """
+    read, given = (torch.cat(seen[name]) for name in ("read", "given"))
+    if read.dim() == 3:
+        return read
+    read, given, tokens = (one.view(n_pictures, -1, one.shape[-1]) for one in (read, given, tokens))
+    if given.shape != tokens.shape:
+        return read
+    same = (tokens[0][:, None] == given[0][None]).all(-1)  # pictures of one size are ordered alike
+    return read[:, same.float().argmax(1)] if bool(same.any(1).all()) else read
 
 
 def _pooled(pictures: torch.Tensor) -> torch.Tensor:

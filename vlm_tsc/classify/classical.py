@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from vlm_tsc.classify import from_aeon
 from vlm_tsc.errors import InputError, nearest
 
 Series = np.ndarray | list[np.ndarray]
+DEFAULTS: Mapping[str, Any] = MappingProxyType({})
 CHUNK_SECONDS = 2.0  # of work between two signs of progress
 PROBE_SECONDS = 0.5  # of work on which an estimate may rest
 
@@ -24,28 +26,27 @@ def _majority() -> Any:
     return DummyClassifier(strategy="prior")
 
 
+def _1nn(**parameters: Any) -> Any:
+    from aeon.classification.distance_based import KNeighborsTimeSeriesClassifier
+
+    return KNeighborsTimeSeriesClassifier(n_jobs=from_aeon.n_cores(), **{"n_neighbors": 1, **parameters})
+
+
 def _1nn_ed() -> Any:
-    from aeon.classification.distance_based import KNeighborsTimeSeriesClassifier
-
-    return KNeighborsTimeSeriesClassifier(distance="euclidean", n_neighbors=1, n_jobs=from_aeon.n_cores())
+    return _1nn(distance="euclidean")
 
 
-def _1nn_dtw() -> Any:
-    from aeon.classification.distance_based import KNeighborsTimeSeriesClassifier
-
+def _1nn_dtw(**parameters: Any) -> Any:
     # window 1.0: warping over the full length, which needs no tuning; several channels warp together (dependent DTW)
-    window = {"window": 1.0}
-    return KNeighborsTimeSeriesClassifier(
-        distance="dtw", distance_params=window, n_neighbors=1, n_jobs=from_aeon.n_cores()
-    )
+    return _1nn(**{"distance": "dtw", "distance_params": {"window": 1.0}, **parameters})
 
 
 # those that every run is compared with; others are run when they are named
-BASELINES: dict[str, Callable[[], Any]] = {"majority": _majority, "1nn-ed": _1nn_ed, "1nn-dtw": _1nn_dtw}
+BASELINES: dict[str, Callable[..., Any]] = {"majority": _majority, "1nn-ed": _1nn_ed, "1nn-dtw": _1nn_dtw}
 TITLES = {"majority": "majority class", "1nn-ed": "1NN-ED", "1nn-dtw": "1NN-DTW"}
 ALL_TITLES = {**TITLES, **from_aeon.TITLES}
 NAMES = (*BASELINES, *from_aeon.SHORT)
-NEEDS_EQUAL_LENGTH = ("1nn-ed",)  # aeon's Euclidean distance silently cuts off the end of the longer of two series
+NEED_EQUAL_LENGTH = ("euclidean", "squared", "manhattan", "minkowski")  # aeon cuts the longer series off, and is silent
 
 
 def refuse_unknown(name: str, others: tuple[str, ...] = ()) -> None:
@@ -58,8 +59,13 @@ def refuse_unknown(name: str, others: tuple[str, ...] = ()) -> None:
     raise InputError("Unknown baseline.", got=name, allowed=allowed, fix=f"did you mean {close[0]}?" if close else None)
 
 
-def make_baseline(name: str, seed: int = 0) -> Any:
+def make_baseline(name: str, seed: int = 0, chosen: Mapping[str, Any] = DEFAULTS) -> Any:
     """A new, unfitted classifier of aeon (a `BaseClassifier`; typed Any, because importing aeon takes a second).
+
+    Parameters
+    ----------
+    chosen : mapping
+        Arguments of its constructor that are not the usual ones.
 
     Raises
     ------
@@ -67,17 +73,19 @@ def make_baseline(name: str, seed: int = 0) -> Any:
         When there is no such baseline, or aeon cannot make it here.
     """
     refuse_unknown(name)
-    return BASELINES[name]() if name in BASELINES else from_aeon.make(name, seed)
+    return BASELINES[name](**chosen) if name in BASELINES else from_aeon.make(name, seed, chosen)
 
 
-def parameters(name: str) -> dict[str, Any]:
+def parameters(name: str, chosen: Mapping[str, Any] = DEFAULTS) -> dict[str, Any]:
     """What the classifier is made with, but for its seed, and the number of cores, which changes no answer."""
-    found = make_baseline(name).get_params(deep=False)
+    found = make_baseline(name, chosen=chosen).get_params(deep=False)
     plain = (bool, int, float, str, list, dict, type(None))
     return {k: v if isinstance(v, plain) else repr(v) for k, v in found.items() if k not in ("n_jobs", "random_state")}
 
 
-def as_needed(name: str, train: SeriesSet, test: SeriesSet) -> tuple[Series, Series]:
+def as_needed(
+    name: str, train: SeriesSet, test: SeriesSet, chosen: Mapping[str, Any] = DEFAULTS
+) -> tuple[Series, Series]:
     """The series of both parts in the form that the baseline takes.
 
     Series of unequal length stay so where a classifier is made for them, as DTW is. For the others, and for the
@@ -88,10 +96,11 @@ def as_needed(name: str, train: SeriesSet, test: SeriesSet) -> tuple[Series, Ser
     InputError
         When the series have several channels and the classifier takes one.
     """
-    classifier = make_baseline(name)
+    classifier = make_baseline(name, chosen=chosen)
     if train.n_channels > 1 and not classifier.get_tag("capability:multivariate"):
         raise InputError("this classifier takes one channel", where=name, got=f"{train.n_channels} channels")
-    takes_unequal = classifier.get_tag("capability:unequal_length") and name not in NEEDS_EQUAL_LENGTH
+    lockstep = getattr(classifier, "distance", None) in NEED_EQUAL_LENGTH
+    takes_unequal = classifier.get_tag("capability:unequal_length") and not lockstep
     if takes_unequal or train.n_timepoints == test.n_timepoints is not None:
         return train.X, test.X
     from aeon.transformations.collection.unequal_length import Resizer
@@ -114,14 +123,21 @@ def probabilities_in_chunks(classifier: Any, X: Series, chunk: int) -> Iterator[
     """
     for start in range(0, len(X), chunk):
         part = X[start : start + chunk]
-        yield _neighbours(classifier, part) if hasattr(classifier, "kneighbors") else classifier.predict_proba(part)
+        yield _neighbours(classifier, part) if _is_nearest(classifier) else classifier.predict_proba(part)
+
+
+def _is_nearest(classifier: Any) -> bool:
+    return hasattr(classifier, "kneighbors") and classifier.weights in ("uniform", "distance")
 
 
 def _neighbours(classifier: Any, X: Series) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*unsafe cast from uint64")  # numba, when it compiles aeon's loop
-        nearest_case = classifier.kneighbors(X, return_distance=False)[:, 0]
-    return np.eye(len(classifier.classes_))[classifier.y_[nearest_case]]
+        distances, indices = classifier.kneighbors(X)
+    weights = np.ones(indices.shape) if classifier.weights == "uniform" else 1 / (distances + np.finfo(float).eps)
+    votes = np.zeros((len(X), len(classifier.classes_)))
+    np.add.at(votes, (np.arange(len(X))[:, None], classifier.y_[indices]), weights)
+    return votes / votes.sum(axis=1, keepdims=True)
 
 
 def chunk_size(seconds_per_case: float) -> int:

@@ -7,7 +7,9 @@ import functools
 import importlib
 import importlib.util
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from vlm_tsc.errors import InputError
@@ -44,21 +46,27 @@ def is_known(name: str) -> bool:
     return name in SHORT or name in aeon_classes()
 
 
-def make(name: str, seed: int) -> Any:
-    """A new, unfitted classifier with aeon's defaults, `seed` as its random state, on every core.
+def make(name: str, seed: int, parameters: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """A new, unfitted classifier, `seed` as its random state, on every core; aeon's defaults but for `parameters`.
 
     Raises
     ------
     InputError
         When aeon wants a package that is not installed, or an argument without a default.
     """
-    class_name = SHORT.get(name, name)
     made_with = {"random_state": seed, "n_jobs": n_cores()}
     try:
-        kind = getattr(importlib.import_module(aeon_classes()[class_name]), class_name)
-        return kind(**{key: value for key, value in made_with.items() if key in inspect.signature(kind).parameters})
+        kind = class_of(name)
+        taken = {key: value for key, value in made_with.items() if key in inspect.signature(kind).parameters}
+        return kind(**taken, **parameters)
     except (ModuleNotFoundError, TypeError) as error:
         raise InputError("aeon cannot make this classifier here", where=name, got=str(error).split("\n")[0]) from error
+
+
+def class_of(name: str) -> type:
+    """The class; ModuleNotFoundError when it wants a package that is not installed."""
+    class_name = SHORT.get(name, name)
+    return getattr(importlib.import_module(aeon_classes()[class_name]), class_name)
 
 
 def n_cores() -> int:

@@ -32,11 +32,16 @@ class ProbeClassifier(SeriesClassifier):
     base : str
         Name of a base in `configs/bases/`, a repository id, or a checkpoint folder.
     part : {"vision", "decoder"}
-        "vision": the picture's tokens as the projector hands them to the decoder, their mean and, where they form a
-        square, the mean of each column (a stretch of time). "decoder": the last hidden state at the position where the
-        answer would begin.
+        "vision": what the vision tower makes of the picture, as the projector reads it: the mean of its tokens and,
+        where they form a square, the mean of each column (a stretch of time). "decoder": the last hidden state at the
+        position where the answer would begin.
     settings : mapping, optional
         Any setting of `vlm_tsc.config.Settings` that says how cases are shown, by name.
+
+    Raises
+    ------
+    InputError
+        From `fit`, when the part is "vision" and no projector is found in the base.
 
     Attributes
     ----------
@@ -101,7 +106,12 @@ class ProbeClassifier(SeriesClassifier):
 
         model, processor, settings = self._opened_base()
         shown = [self.presentation_.show(case) for case in as_floats(X)]
-        return features(model, processor, shown, self.part, batch_size=settings.eval_batch_size or 8)
+        how: dict[str, Any] = {"batch_size": settings.eval_batch_size or 8}
+        if self.part == "vision":
+            from vlm_tsc.finetune.parts import projector_names
+
+            how["projector"] = projector_names(model, load_base(self.base, settings.llava_root).lora_targets)
+        return features(model, processor, shown, self.part, **how)
 
     @classmethod
     def _get_test_params(cls, parameter_set: str = "default") -> dict[str, Any]:

@@ -25,7 +25,7 @@ from vlm_tsc.files import write_json, write_text
 from vlm_tsc.manifest import begin_stage, check_stage, commit, data_hash, finish_stage
 from vlm_tsc.run import RunFolder, peak_memory_mb
 from vlm_tsc.settings import PLAIN_NAME, is_plain_name
-from vlm_tsc.terminal import bar, working
+from vlm_tsc.terminal import bar, is_first, working
 
 if TYPE_CHECKING:
     from vlm_tsc.archive import Splits
@@ -41,6 +41,25 @@ OPTIONS = {  # what `eval/baselines.py` takes → what it takes without being to
     "lengths": "keep",
     "vlm_root": Path("."),
 }
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a search chose before the run.
+
+    Attributes
+    ----------
+    arguments : mapping
+        Of the classifier's constructor, over the usual ones.
+    asked : mapping
+        What config.yaml says of the search: seeds of one experiment choose differently, but were asked the same.
+    run : str
+        Name of the run's folder.
+    """
+
+    arguments: Mapping[str, Any]
+    asked: Mapping[str, Any]
+    run: str
 
 
 @dataclass(frozen=True)
@@ -74,6 +93,7 @@ def run_baseline(
     given: Mapping[str, Any] | None = None,
     seed: int = 0,
     limit_s: float | None = LIMIT_S,
+    chosen: Chosen | None = None,
 ) -> dict[str, Any] | NotRun:
     """Fit a baseline, answer the test part, and write predictions.jsonl, metrics.json, config.yaml and manifest.json.
 
@@ -93,6 +113,8 @@ def run_baseline(
     limit_s : float or None
         Seconds above which, by an estimate, it is not run (a nearest neighbour; of others nothing is known); None runs
         it however long it takes.
+    chosen : Chosen, optional
+        What a search found; default: the usual settings.
 
     Returns
     -------
@@ -106,23 +128,29 @@ def run_baseline(
     """
     given = {"dataset": splits.test.name, **(given or {}), "split": splits.split}
     train, test = training_cases(splits), splits.test
-    seeded = seed if name not in classical.BASELINES else 0
-    folder = baseline_folder(f"{name}-seed{seeded}" if seeded else name, splits, runs)
+    seeded = seed if chosen or name not in classical.BASELINES else 0
+    run = chosen.run if chosen else f"{name}-seed{seeded}" if seeded else name
+    folder = baseline_folder(run, splits, runs)
     outputs = [folder.predictions, folder.config, folder.metrics]
-    digest = _digest(name, seeded, splits.split, train, test)
+    arguments = chosen.arguments if chosen else {}
+    digest = _digest(name, seeded, splits.split, train, test, arguments)
     state = check_stage(folder, STAGE, digest, outputs)
     if state == "done":
+        say_asked(folder, _asked(chosen))
         return read_metrics(folder.metrics)
     if state == "stale":
         begin_stage(folder, STAGE, digest, outputs)  # removes figures of other series, even if this is then not run
-    X_train, X_test = classical.as_needed(name, train, test)
+    X_train, X_test = classical.as_needed(name, train, test, arguments)
     per_case = classical.seconds_per_case(name, X_train, X_test)
     if limit_s is not None and per_case * test.n_cases > limit_s:
         return NotRun(name, per_case * test.n_cases, baseline_command(name, given))
 
     begin_stage(folder, STAGE, digest, outputs)
-    answered = _fit_and_answer(name, seeded, (X_train, train.y), X_test, test.class_names, per_case)
-    document = write_run(folder, name, splits, train, answered, seed, _config(name, seeded, given))
+    classifier = classical.make_baseline(name, seeded, arguments)
+    answered = _fit_and_answer(name, classifier, (X_train, train.y), X_test, test.class_names, per_case)
+    config = _config(name, seeded, given, chosen)
+    facts = {"note": "searched"} if chosen else {}
+    document = write_run(folder, name, splits, train, answered, seed, config, facts)
     finish_stage(folder, STAGE, digest, counts={"train": train.counts, "test": test.counts})
     return document
 
@@ -187,9 +215,9 @@ def baseline_command(name: str, given: Mapping[str, Any]) -> str:
     return shlex.join(["python", "eval/baselines.py", name, *words])
 
 
-def _digest(name: str, seed: int, split: str, train: SeriesSet, test: SeriesSet) -> str:
+def _digest(name: str, seed: int, split: str, train: SeriesSet, test: SeriesSet, arguments: Mapping[str, Any]) -> str:
     """Hash of everything that determines the figures."""
-    made_with = {"parameters": classical.parameters(name), "aeon": metadata.version("aeon")}
+    made_with = {"parameters": classical.parameters(name, arguments), "aeon": metadata.version("aeon")}
     settings = {"classifier": name, **made_with, "split": split, "class_names": train.class_names}
     settings |= {"seed": seed} if seed else {}
     return data_hash(settings, [array for part in (train, test) for array in (*part.X, part.y, np.array(part.ids))])
@@ -197,7 +225,7 @@ def _digest(name: str, seed: int, split: str, train: SeriesSet, test: SeriesSet)
 
 def _fit_and_answer(
     name: str,
-    seed: int,
+    classifier: Any,
     train: tuple[classical.Series, np.ndarray],
     X: classical.Series,
     class_names: tuple[str, ...],
@@ -206,15 +234,15 @@ def _fit_and_answer(
     """Fit on `train` and answer the cases `X`."""
     started = time.perf_counter()
     title = classical.ALL_TITLES.get(name, name)
-    with working(f"fitting {title}"):
-        classifier = _fitted(name, seed, train)
+    with working(f"fitting {title}"), aeons_words(name, "fitting"):
+        classifier.fit(*train)
     fitted = time.perf_counter()
     columns = [class_names.index(str(label)) for label in classifier.classes_]
     probabilities = np.zeros((len(X), len(class_names)))  # a class that training lacks stays at 0
     chunk = classical.chunk_size(per_case)
     with bar(None, title, total=len(X), unit="case") as answered:
         start = 0  # not answered.n, which a bar that is not shown leaves at 0
-        with _aeons_words(name, "answering"):
+        with aeons_words(name, "answering"):
             for part in classical.probabilities_in_chunks(classifier, X, chunk):
                 probabilities[start : start + len(part), columns] = part
                 start += len(part)
@@ -222,32 +250,48 @@ def _fit_and_answer(
     return Answered(probabilities, fitted - started, time.perf_counter() - fitted)
 
 
-def _fitted(name: str, seed: int, train: tuple[classical.Series, np.ndarray]) -> Any:
-    classifier = classical.make_baseline(name, seed)
-    with _aeons_words(name, "fitting"):
-        return classifier.fit(*train)
-
-
 @contextmanager
-def _aeons_words(name: str, doing: str) -> Iterator[None]:
-    """What a classifier of aeon raises, as an InputError; not so for those of every run, which take any series."""
+def aeons_words(name: str, doing: str, chosen: Mapping[str, Any] = classical.DEFAULTS) -> Iterator[None]:
+    """What a classifier of aeon raises, as an InputError; not so for those of every run, which take any series.
+
+    Where arguments were `chosen`, these may be at fault, of whichever classifier.
+    """
     try:
         yield
     except InputError:
         raise
     except Exception as error:  # of whatever kind: series too short, too few, of other lengths
-        if name in classical.BASELINES:
+        if name in classical.BASELINES and not chosen:
             raise
         got = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else 'no words'}"
-        what, fix = "aeon's classifier does not take these series", "another baseline; --debug shows where aeon fails"
+        what = f"aeon's classifier does not take these {'settings, or not with these ' if chosen else ''}series"
+        fix = "other settings" if chosen else "another baseline; --debug shows where aeon fails"
         raise InputError(what, where=f"{name}, {doing}", got=got, fix=fix) from error
 
 
-def _config(name: str, seed: int, given: Mapping[str, Any]) -> str:
+def _config(name: str, seed: int, given: Mapping[str, Any], chosen: Chosen | None) -> str:
     values = {key: str(value) for key, value in given.items() if value is not None}
-    seeded = {} if name in classical.BASELINES else {"seed": seed}
-    content = {"classifier": name, "parameters": classical.parameters(name), **seeded, **values}
-    return "# Everything that determines this run.\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    seeded = {"seed": seed} if chosen or name not in classical.BASELINES else {}
+    return config_text(
+        {"classifier": name, "parameters": classical.parameters(name), **seeded, **values, **_asked(chosen)}
+    )
+
+
+def _asked(chosen: Chosen | None) -> Mapping[str, Any]:
+    return chosen.asked if chosen else {}
+
+
+def config_text(content: Mapping[str, Any]) -> str:
+    """The text of a baseline's config.yaml."""
+    head = "# Everything that determines this run.\n"
+    return head + yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)
+
+
+def say_asked(folder: RunFolder, asked: Mapping[str, Any]) -> None:
+    """Let config.yaml say what was asked last: a longer search may choose what the shorter one chose."""
+    config = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
+    if is_first() and not asked.items() <= config.items():
+        write_text(folder.config, config_text({**config, **asked}))
 
 
 def _n(part: SeriesSet | None) -> int:

@@ -48,6 +48,8 @@ def run_probe(
     folder = checkpoint_folder(load_base(base, shown.get("llava_root")), shown.get("llava_root"))
     parameters = {key: list(value) if isinstance(value, tuple) else value for key, value in shown.items()}
     parameters = {"base": base, "base_hash": base_hash(folder), **parameters, "llava_root": None}
+    if PROBES[name] == "vision":  # it once read what comes behind the projector: such a run is another one
+        parameters["features"] = "tower"
 
     def fit_and_answer(_: RunFolder) -> Answered:
         from vlm_tsc.answer.model import be_quiet, use_all_cores

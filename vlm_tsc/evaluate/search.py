@@ -28,10 +28,12 @@ MAX_FOLDS = 3
 
 @dataclass(frozen=True)
 class Range:
-    """A number from `low` to `high`; its logarithm is what is drawn evenly."""
+    """A number from `low` to `high`, a whole one if so said; drawn evenly, of its logarithm with `log`."""
 
     low: float
     high: float
+    log: bool = True
+    whole: bool = False
 
 
 Space = Mapping[str, tuple[Any, ...] | Range]
@@ -183,7 +185,7 @@ def search(
         trial = study.ask()
         values = {name: _suggested(trial, name, choices) for name, choices in space.items()}
         try:
-            found = score(values, done)
+            found = _known(study, trial.params) or score(values, done)
         except InputError as error:
             problem = error
             log.warning("search, trial %d of %d: %s: %s", done + 1, n_trials, values, str(error).split("\n")[0])
@@ -209,9 +211,17 @@ def _finished(study: Any) -> list[Any]:
     return [one for one in study.get_trials(deepcopy=False) if {"score", "refused"} & set(one.user_attrs)]
 
 
+def _known(study: Any, values: Mapping[str, Any]) -> Score | None:
+    """The score of the same values in an earlier trial: of a few choices most trials would be repetitions."""
+    found = (one.user_attrs["score"] for one in _finished(study) if one.params == values and "score" in one.user_attrs)
+    return next((Score(**score) for score in found), None)
+
+
 def _suggested(trial: Any, name: str, choices: tuple[Any, ...] | Range) -> Any:
     if isinstance(choices, Range):
-        return trial.suggest_float(name, choices.low, choices.high, log=True)
+        if choices.whole:
+            return trial.suggest_int(name, int(choices.low), int(choices.high), log=choices.log)
+        return trial.suggest_float(name, choices.low, choices.high, log=choices.log)
     return trial.suggest_categorical(name, choices)
 
 

@@ -10,21 +10,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 from pydantic import BaseModel
 
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import training_cases
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
 from vlm_tsc.errors import InputError
-from vlm_tsc.evaluate.baseline import STAGE, Answered, NotRun, baseline_folder, run_baseline, write_run
+from vlm_tsc.evaluate.baseline import (
+    STAGE,
+    Answered,
+    NotRun,
+    baseline_folder,
+    config_text,
+    run_baseline,
+    say_asked,
+    write_run,
+)
 from vlm_tsc.evaluate.metrics import read_metrics
 from vlm_tsc.evaluate.search import INCEPTION_TIME, Part, Score, choose, scores_of
-from vlm_tsc.files import write_text
 from vlm_tsc.manifest import begin_stage, check_stage, data_hash, finish_stage
 from vlm_tsc.run import RunFolder
 from vlm_tsc.settings import USUAL_BASE
-from vlm_tsc.terminal import is_first
 
 if TYPE_CHECKING:
     from vlm_tsc.archive import Splits
@@ -133,7 +139,7 @@ def run_trained(
     digest = _digest(method, seed, splits, train)
     state = check_stage(folder, STAGE, digest, outputs)
     if state == "done":
-        _say_asked(folder, method)
+        say_asked(folder, method.asked)
         return read_metrics(folder.metrics)
     from vlm_tsc.classify.ranks import current_ranks  # torch takes seconds
 
@@ -151,13 +157,6 @@ def run_trained(
     finish_stage(folder, STAGE, digest, counts={"train": train.counts, "test": splits.test.counts})
     ranks.wait()
     return document
-
-
-def _say_asked(folder: RunFolder, method: Method) -> None:
-    """Let config.yaml say what was asked last: a longer search may choose what the shorter one chose."""
-    config = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
-    if is_first() and not method.asked.items() <= config.items():
-        write_text(folder.config, _yaml({**config, **method.asked}))
 
 
 def run_inception_time(
@@ -192,7 +191,7 @@ def run_inception_time(
         asked = {"start_from": str(start_from)}
     if search is not None:
         run = run_name(hyperparameters, seed, f"{NAME}-search")
-        chosen = _searched(baseline_folder(run, splits, runs).path, splits, hyperparameters, search, seed)
+        chosen = search_inception_time(baseline_folder(run, splits, runs).path, splits, hyperparameters, search, seed)
         asked = {"parameters": hyperparameters.model_dump()}
         asked |= {"search": {"trials": search.n_trials, "names": list(search.names)}}
 
@@ -227,10 +226,24 @@ class Search:
     names: tuple[str, ...]
 
 
-def _searched(
+def free_names(options: BaseModel) -> tuple[str, ...]:
+    """The hyperparameters of InceptionTime that a search may choose: those that were not given.
+
+    Raises
+    ------
+    InputError
+        When all are.
+    """
+    free = tuple(name for name in INCEPTION_TIME if name not in options.model_fields_set)
+    if not free:
+        raise InputError("there is nothing to choose", where="--search", got="every hyperparameter is given")
+    return free
+
+
+def search_inception_time(
     folder: Path, splits: Splits, hyperparameters: Hyperparameters, search: Search, seed: int
 ) -> Hyperparameters:
-    """The hyperparameters with the chosen ones in them."""
+    """The hyperparameters with the chosen ones in them; `search.json` in the folder says what was tried."""
     trials = folder / "trials"  # models of one trial, so that an interrupted one goes on
 
     def scores(parts: list[Part], values: dict[str, Any], trial: str) -> list[Score]:
@@ -282,8 +295,4 @@ def _config(method: Method, seed: int, splits: Splits, given: Mapping[str, Any] 
     known = {"dataset": splits.test.name, **(given or {}), "split": splits.split}
     values = {key: str(value) for key, value in known.items() if value is not None}
     content = {"classifier": method.name, "parameters": dict(method.parameters), "seed": seed, **values, **method.asked}
-    return _yaml(content)
-
-
-def _yaml(content: dict[str, Any]) -> str:
-    return "# Everything that determines this run.\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    return config_text(content)

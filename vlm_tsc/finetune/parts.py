@@ -48,7 +48,7 @@ def projector_names(model: nn.Module, patterns: Mapping[Part, str]) -> list[str]
             "The base has no projector that this project knows.",
             where="lora_targets.projector in the base's YAML",
             got=patterns["projector"],
-            allowed="a pattern that fits the projector's linear layers, or --trainable without projector",
+            allowed="a pattern that fits its linear layers, or neither --trainable projector nor vision-probe",
         )
     return found
 

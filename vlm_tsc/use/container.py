@@ -167,9 +167,10 @@ def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
 def _train_inception_time(hyperparameters: Mapping[str, str], files: Mapping[str, Path | None]) -> None:
     from vlm_tsc.classify.epochs import LOG_FILE
     from vlm_tsc.classify.inception_time import command
+    from vlm_tsc.evaluate.search_table import choose_on_table
 
     given = {**hyperparameters, **{name: path for name, path in files.items() if path is not None}}
-    command.train([f"--{name}={value}" for name, value in given.items()])
+    command.train([f"--{name}={value}" for name, value in given.items()], choose_on_table)
     assert files["model_dir"] is not None
     _print_log(files["model_dir"] / LOG_FILE)
 

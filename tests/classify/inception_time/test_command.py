@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vlm_tsc.classify.inception_time.ensemble import Ensemble
 from vlm_tsc.classify.inception_time.hyperparameters import PRESETS, Hyperparameters
 from vlm_tsc.classify.inception_time.options import RunOptions
 from vlm_tsc.options import Given, validated
@@ -196,3 +197,36 @@ def test_the_sample_files_are_what_their_script_writes():
     assert {path.relative_to(ROOT / "samples").as_posix() for path in (ROOT / "samples").rglob("*.csv")} == set(tables)
     for name, text in tables.items():
         assert (ROOT / "samples" / name).read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("judges", ["validation", "training"])
+def test_a_search_chooses_what_the_table_is_trained_with(main, tmp_path, judges):
+    table, other = (write(tmp_path / f"{seed}.csv", *series(18, seed)) for seed in (0, 1))
+    given = ["--training", str(table), "--model-dir", str(tmp_path / "model"), "--epochs", "2", "--models", "2"]
+    given += ["--filters", "2", "--depth", "3", "--lr", "0.01", "--search", "2"]
+    given += ["--validation", str(other)] if judges == "validation" else []
+    assert main(["inception-time", "train", *given]) == 0
+    facts = json.loads((tmp_path / "model" / "search.json").read_text())
+    assert (list(facts["chosen"]), len(facts["trials"])) == (["batch_size"], 2)
+    assert facts["held_out"] == ([18] if judges == "validation" else [6, 6, 6])
+    trained = Ensemble.read(tmp_path / "model").hyperparameters
+    assert (trained.batch_size, trained.filters) == (facts["chosen"]["batch_size"], 2)
+    assert not (tmp_path / "model" / "trials").exists()
+    weights = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "model").glob("*.safetensors")}
+    assert main(["inception-time", "train", *given]) == 0
+    assert weights == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "model").glob("*.safetensors")} != {}
+    assert predict(main, tmp_path / "model", write(tmp_path / "x.csv", series(4, 2)[0]), tmp_path / "y.csv") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--start-from", "runs"], "begins anew"),
+        ([*SMALL], "there is nothing to choose"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(main, tmp_path, capsys, words, says):
+    table = write(tmp_path / "t.csv", *series(8, 0))
+    given = ["--training", str(table), "--model-dir", str(tmp_path / "model"), "--search", "2", *words]
+    assert main(["inception-time", "train", *given]) == 2
+    assert says in capsys.readouterr().err and not (tmp_path / "model").exists()

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from vlm_tsc.archive.part import Part
 from vlm_tsc.archive.policies import without_missing
 from vlm_tsc.archive.samples import n_value_columns
 from vlm_tsc.archive.unlabelled import table_width
-from vlm_tsc.classify.inception_time.hyperparameters import PRESETS
+from vlm_tsc.classify.inception_time.hyperparameters import PRESETS, Hyperparameters
 from vlm_tsc.classify.inception_time.options import PredictOptions, TrainOptions
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_text
@@ -30,8 +31,16 @@ PREDICT = (
 )
 
 
-def train(argv: Sequence[str]) -> None:
+class Choose(Protocol):
+    """Of a later stage, which this one does not know: options, cases, cases to judge by → the chosen settings."""
+
+    def __call__(self, options: TrainOptions, training: Part, validation: Part | None) -> Hyperparameters: ...
+
+
+def train(argv: Sequence[str], choose: Choose | None = None) -> None:
     """Table → model folder; a run that was interrupted goes on.
+
+    `choose` does what `--search` asks for: `evaluate.search_table.choose_on_table`.
 
     Raises
     ------
@@ -46,13 +55,20 @@ def train(argv: Sequence[str]) -> None:
     classes = list(class_names([part]))
     if len(classes) < 2:
         raise InputError("all cases are of one class", where=options.training, got=classes[0], allowed="at least 2")
-    validation = None
+    held_out = validation = None
     if options.validation is not None:
         held_out, X_validation = _cases(options.validation, "--validation")
         _same_channels(held_out, part)
         validation = X_validation, _codes(held_out, classes)
     if options.start_from is not None and options.start_from.resolve() == options.model_dir.resolve():
         raise InputError("a model cannot go on from itself", where="--start-from", allowed="another folder")
+    if options.search and options.start_from is not None:
+        what = "a search chooses sizes and begins anew"
+        raise InputError(what, where="--search, --start-from", fix="leave one of them out")
+    hyperparameters = options.hyperparameters()
+    if options.search:
+        assert choose is not None  # every command gives it
+        hyperparameters = choose(options, part, held_out)
     from vlm_tsc.classify.inception_time.ensemble import Ensemble, train_ensemble  # torch takes seconds
     from vlm_tsc.classify.ranks import join_processes
 
@@ -62,7 +78,7 @@ def train(argv: Sequence[str]) -> None:
         X,
         _codes(part, classes),
         classes,
-        options.hyperparameters(),
+        hyperparameters,
         random_state=options.seed,
         validation=validation,
         folder=options.model_dir,

@@ -19,6 +19,14 @@ class RunOptions(Hyperparameters):
         GROUP, "paper", "The paper's hyperparameters, or those of the SageMaker algorithm (100 epochs)."
     )
     seed: int = option(GROUP, 0, "Seed of everything random.", ge=0, le=MAX_SEED)
+    search: int | None = option(
+        GROUP,
+        None,
+        "Choose filters, depth, lr and batch_size, those that are not given, among N settings on cases held out of "
+        "train (or on the validation table); then train on all of it.",
+        unset="none",
+        ge=1,
+    )
 
     def hyperparameters(self) -> Hyperparameters:
         """Without what is only an option."""
@@ -28,14 +36,6 @@ class RunOptions(Hyperparameters):
 class DatasetOptions(RunOptions):
     """Of `python eval/baselines.py inception-time --dataset NAME`, which holds cases out of train itself."""
 
-    search: int | None = option(
-        GROUP,
-        None,
-        "Choose filters, depth, lr and batch_size, those that are not given, among N settings on cases held out of "
-        "train; then train on all of it.",
-        unset="none",
-        ge=1,
-    )
     start_from: UserPath | None = option(
         GROUP, None, "Run or model folder to go on from, of the same sizes and channels.", metavar="DIR", unset="none"
     )
@@ -45,7 +45,9 @@ class TrainOptions(RunOptions):
     """Of `… inception-time train`."""
 
     training: UserPath = option("files", Path(), "Table of labelled series.", metavar="FILE.csv", unset="needed")
-    validation: UserPath | None = option("files", None, "Another one, for the log.", metavar="FILE.csv", unset="none")
+    validation: UserPath | None = option(
+        "files", None, "Another one, for the log and a search.", metavar="FILE.csv", unset="none"
+    )
     model_dir: UserPath = option("files", Path(), "Folder for the model.", metavar="DIR", unset="needed")
     start_from: UserPath | None = option(
         "files", None, "Folder of an earlier model, to go on from its weights.", metavar="DIR", unset="none"
