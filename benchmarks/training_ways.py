@@ -141,6 +141,7 @@ def train(job: Job, way: Way, seed: int) -> Figures:
 def _held_out(job: Job, model: Any, processor: Any) -> tuple[float, float]:
     """Accuracy and log-loss; no numbers where the set is too small to hold cases out."""
     import numpy as np
+    import torch
 
     from vlm_tsc.answer.ask import ask
 
@@ -149,7 +150,8 @@ def _held_out(job: Job, model: Any, processor: Any) -> tuple[float, float]:
         return float("nan"), float("nan")
     cases = [job.presentation.show(case) for case in held_out.X]
     answers = job.presentation.builder.answer_map.answers
-    p = ask(model, processor, cases, answers, batch_size=64, precision=job.precision).probabilities
+    with torch.compiler.set_stance("force_eager"):  # or a compiled model would compile for what is not timed
+        p = ask(model, processor, cases, answers, batch_size=64, precision=job.precision).probabilities
     truth = np.array([held_out.class_names.index(label) for label in held_out.y])
     return float((p.argmax(1) == truth).mean()), float(-np.log(p[np.arange(len(truth)), truth].clip(1e-12)).mean())
 

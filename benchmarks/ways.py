@@ -95,10 +95,8 @@ def why_not_compiled() -> str | None:
 
 
 def attempted(measure: Any) -> Any:
-    """What `measure` returns, or as a text why the model could not be compiled."""
-    import torch
-
+    """What `measure` returns, or as a text why a compiled model did not run: the other ways are then not lost."""
     try:
         return measure()
-    except torch._dynamo.exc.TorchDynamoException as error:
-        return f"did not compile: {type(error).__name__}"
+    except RuntimeError as error:  # as all of torch's compilers raise
+        return f"did not run: {type(error).__name__}: {str(error).strip().splitlines()[0][:100]}"
