@@ -6,8 +6,9 @@ import argparse
 import importlib
 import sys
 
-NAMES = {"rendering": "rendering", "dataset": "data", "score": "score", "memory": "memory"}
-NAMES |= {"finetune": "finetune", "serve": "serve", "explain": "explain", "explore": "explore"}
+# name → modules
+NAMES = {"rendering": "rendering", "dataset": "data", "score": "score scoring_ways", "memory": "memory"}
+NAMES |= {"finetune": "finetune training_ways", "serve": "serve", "explain": "explain", "explore": "explore"}
 NAMES |= {"inception-time": "inception_time", "large": "large", "predict": "predict"}
 
 
@@ -26,7 +27,8 @@ def main(argv: list[str]) -> int:
 
     print(f"{machine()}\ncommit {commit()[:16]}{', QUICK: no figures' if given.quick else ''}\n", flush=True)
     for name in given.names or NAMES:
-        print(importlib.import_module(f"benchmarks.{NAMES[name]}").run(given.quick), flush=True)
+        for module in NAMES[name].split():
+            print(importlib.import_module(f"benchmarks.{module}").run(given.quick), flush=True)
     return 0
 
 

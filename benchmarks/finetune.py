@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,13 @@ def alone(job: Job, rounds: int) -> Row:
 
 def make_job(folder: Path, steps: int, base_name: str = BASE, **changes: Any) -> tuple[Job, str]:
     """What both sides train, with its data in `folder`, and the name of the series; `changes` are settings."""
+    source = source_of("TwoLeadECG", folder)
+    given = {source.options[0][2:].replace("-", "_"): source.options[1], "dataset": source.dataset}
+    return job_on(folder, {**given, "data_repr": "BASELINE", **changes}, steps, base_name), source.description
+
+
+def job_on(folder: Path, given: Mapping[str, Any], steps: int, base_name: str = BASE) -> Job:
+    """What is trained, with its data in `folder`; `given` are settings."""
     from vlm_tsc import job
     from vlm_tsc.answer.model import choose_precision
     from vlm_tsc.archive.store import read_splits
@@ -115,14 +123,12 @@ def make_job(folder: Path, steps: int, base_name: str = BASE, **changes: Any) ->
     from vlm_tsc.config import settings_from
     from vlm_tsc.conversation.processor import checkpoint_folder
 
-    source = source_of("TwoLeadECG", folder)
-    given = {source.options[0][2:].replace("-", "_"): source.options[1], "dataset": source.dataset}
-    settings = settings_from({**given, "base": base_name, "vlm_root": str(folder), "data_repr": "BASELINE", **changes})
+    settings = settings_from({**given, "base": base_name, "vlm_root": str(folder)})
     run = job.prepare(settings, 0)
     base = load_base(base_name)
     lora = {"r": settings.lora_r, "alpha": settings.lora_alpha, "dropout": settings.lora_dropout}
     assert settings.batch_size is not None and settings.learning_rate is not None
-    made = Job(
+    return Job(
         run,
         read_splits(run.series),
         job.presentation_of(run),
@@ -135,13 +141,31 @@ def make_job(folder: Path, steps: int, base_name: str = BASE, **changes: Any) ->
         lora,
         settings.learning_rate,
     )
-    return made, source.description
 
 
 def train_ours(
     job: Job, folder: Path, method: str = "lora", gradient_checkpointing: bool = False
 ) -> tuple[float, list[float]]:
     """Seconds of the trainer, and its losses; the adapter is left in `folder`."""
+    fit_ours(job, folder, method=method, gradient_checkpointing=gradient_checkpointing)
+    return _logged([json.loads(line) for line in (folder / "adapter" / "log.jsonl").read_text().splitlines()])
+
+
+def fit_ours(
+    job: Job,
+    folder: Path,
+    *,
+    method: str = "lora",
+    change: Callable[[Any, Any], None] | None = None,
+    strength: float = 0.0,
+    seed: int = 0,
+    gradient_accumulation: int = 1,
+    **options: Any,
+) -> tuple[Any, Any]:
+    """The trained model and its processor; `change` is called with both before the training.
+
+    `strength` is the augmentation's, and `options` are others of `fit_adapter`.
+    """
     from vlm_tsc.answer.model import device, load_model, use_attention_for_training
     from vlm_tsc.conversation.augmented import Augmented
     from vlm_tsc.finetune.fit import fit_adapter
@@ -149,19 +173,20 @@ def train_ours(
 
     model, processor = load_model(job.base_folder, job.precision, quantisation_of(method, job.base.lora_targets))
     use_attention_for_training(model)
-    fit_adapter(
+    if change is not None:
+        change(model, processor)
+    trained = fit_adapter(
         model.to(device()),
         processor,
         job.splits.train,
         None,
-        Augmented(job.presentation, 0.0, 0),
+        Augmented(job.presentation, strength, seed),
         folder / "adapter",
         base=job.base_name,
         base_folder=job.base_folder,
         patterns=job.base.lora_targets,
         parts=("language", "projector"),
         method=method,
-        gradient_checkpointing=gradient_checkpointing,
         lora=job.lora,
         steps=job.steps,
         batch_size=job.batch,
@@ -169,14 +194,15 @@ def train_ours(
         learning_rate=job.learning_rate,
         projector_learning_rate=None,
         warmup_ratio=0.0,
-        gradient_accumulation=1,
+        gradient_accumulation=gradient_accumulation,
         label_smoothing=0.0,
         precision=job.precision,
-        seed=0,
+        seed=seed,
         checkpoint_steps=10**6,
         progress=False,
+        **options,
     )
-    return _logged([json.loads(line) for line in (folder / "adapter" / "log.jsonl").read_text().splitlines()])
+    return trained, processor
 
 
 def _peer(job: Job, folder: Path) -> tuple[float, list[float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,22 +60,29 @@ def run(quick: bool = False) -> Result:
 
 def _cases(base: Any, processor: Any, quick: bool) -> tuple[list[Any], tuple[str, ...], str]:
     """Shown test cases, the classes' answers, and the set's description."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = source_of("TwoLeadECG", Path(folder))
+        given = {source.options[0][2:].replace("-", "_"): source.options[1], "dataset": source.dataset}
+        cases, answers = cases_of(given, base, processor, 128 if quick else None)
+    return cases, answers, source.description
+
+
+def cases_of(
+    given: Mapping[str, Any], base: Any, processor: Any, n_cases: int | None
+) -> tuple[list[Any], tuple[str, ...]]:
+    """Shown test cases of the set that is `given` in settings, the first `n_cases`, and the classes' answers."""
     from vlm_tsc.config import settings_from
     from vlm_tsc.conversation.cards import load_card
     from vlm_tsc.conversation.prepare import choose_presentation
     from vlm_tsc.job import load_splits
     from vlm_tsc.run import presentation_settings
 
-    with tempfile.TemporaryDirectory() as folder:
-        source = source_of("TwoLeadECG", Path(folder))
-        given = {source.options[0][2:].replace("-", "_"): source.options[1]}
-        settings = settings_from({**given, "dataset": source.dataset, "base": BASE})
-        splits = load_splits(settings, settings.seed)
+    settings = settings_from({**given, "base": BASE})
+    splits = load_splits(settings, settings.seed)
     presentation = choose_presentation(
         splits, processor, base, load_card(splits.train.name), **presentation_settings(settings)
     ).presentation
-    cases = splits.test.X[:128] if quick else splits.test.X
-    return [presentation.show(case) for case in cases], presentation.builder.answer_map.answers, source.description
+    return [presentation.show(case) for case in splits.test.X[:n_cases]], presentation.builder.answer_map.answers
 
 
 def against_generate(

@@ -8,10 +8,29 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks import accuracy, explore, finetune, inception_time, large, serve, studies, study_tables
+from benchmarks import (
+    accuracy,
+    explore,
+    finetune,
+    inception_time,
+    large,
+    scoring_ways,
+    serve,
+    studies,
+    study_tables,
+    training_ways,
+    ways,
+)
 from benchmarks.__main__ import NAMES, main
 from benchmarks.rendering import LENGTHS, run
 from benchmarks.timing import WIDTH, Row, in_turn, medians, table, timed
+from tests.conftest import make_set
+from vlm_tsc.answer.ask import ask
+from vlm_tsc.answer.batch import encode_prompts
+from vlm_tsc.answer.model import load_model
+from vlm_tsc.conversation.answers import AnswerMap
+from vlm_tsc.conversation.presentation import Presentation
+from vlm_tsc.conversation.prompt import PromptBuilder
 from vlm_tsc.files import write_json
 
 
@@ -48,6 +67,53 @@ def test_without_its_peer_the_finetune_benchmark_says_how_to_get_it(monkeypatch)
     result = finetune.run(quick=True)
     assert "pip install trl" in str(result) and not result.rows
     assert max(map(len, str(result).splitlines())) <= WIDTH
+
+
+PICTURES = Presentation(PromptBuilder(AnswerMap(("down", "up")), mode="IMAGE_ONLY"), (32, 32))
+
+
+@pytest.mark.parametrize("change", [ways.every_logit, ways.cached_tower])
+def test_a_way_that_shall_compute_the_same_does(tiny_base, change):
+    shown = [PICTURES.show(case) for case in make_set(4, 0).X]
+    model, processor = load_model(tiny_base)
+    before = ask(model, processor, shown, ("A", "B"), batch_size=2).probabilities
+    change(model, processor)
+    for _ in range(2):  # the second time from what was cached
+        after = ask(model, processor, shown, ("A", "B"), batch_size=2).probabilities
+        assert after == pytest.approx(before, abs=1e-5)
+
+
+@pytest.mark.parametrize("change", [ways.merged_tokens, ways.dropped_tokens])
+def test_a_way_with_fewer_image_tokens_has_a_quarter_of_them(tiny_base, change):
+    shown = [PICTURES.show(case) for case in make_set(4, 0).X]
+    model, processor = load_model(tiny_base)
+
+    def tokens() -> int:
+        return int((encode_prompts(processor, shown)["input_ids"] == model.config.image_token_id).sum())
+
+    assert tokens() == 4 * 16
+    before = ask(model, processor, shown, ("A", "B"), batch_size=4).probabilities
+    change(model, processor)
+    assert tokens() == 4 * 4
+    assert (ask(model, processor, shown, ("A", "B"), batch_size=4).probabilities != before).any()
+
+
+def test_where_nothing_can_be_compiled_the_table_says_so(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    why = ways.why_not_compiled()
+    assert why is not None and "needs a C++ compiler on a CPU, and no-such-compiler is not here" in why
+    plain = training_ways.Figures(seconds=0.1, loss=0.5, accuracy=0.75, log_loss=0.6)
+    found = {name: [plain] for name in training_ways.WAYS} | {"compiled": [why]}
+    text = training_ways.shown(found | {"logits of every token": [replace(plain, seconds=0.2)]})
+    assert "0.50x" in text and text.splitlines()[-1] == f"compiled: {why}"
+    assert max(map(len, text.splitlines()[:-1])) <= WIDTH
+
+
+@pytest.mark.long
+def test_every_way_is_measured():
+    rows = [*training_ways.run(quick=True).rows, *scoring_ways.run(quick=True).rows]
+    assert {name for name, _ in rows} >= {*training_ways.WAYS, *scoring_ways.WAYS} - {"compiled"}
 
 
 def test_a_study_runs_every_set_command_and_seed_once():

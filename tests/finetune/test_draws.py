@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from torch.utils.data import DataLoader
 
 from tests.conftest import make_set
+from vlm_tsc.answer.batch import encode_prompts
 from vlm_tsc.conversation.answers import AnswerMap
 from vlm_tsc.conversation.augmented import Augmented, more_views
 from vlm_tsc.conversation.presentation import Presentation
@@ -16,6 +19,7 @@ from vlm_tsc.finetune.steps import choose_steps
 from vlm_tsc.representation.augment import augment, case_rng
 
 PRESENTATION = Presentation(PromptBuilder(AnswerMap(("down", "up")), round_to=1), (32, 32))
+WITH_VALUES = Presentation(PromptBuilder(AnswerMap(("down", "up")), mode="BASELINE", round_to=1), (32, 32))
 CASES = make_set(6, 0)
 
 
@@ -37,6 +41,34 @@ def test_every_epoch_has_every_case_once_in_another_order():
     epochs = [questions[0:6], questions[6:12], questions[12:18]]
     assert all(sorted(epoch) == sorted(epochs[0]) and len(set(epoch)) == 6 for epoch in epochs)
     assert epochs[0] != epochs[1] or epochs[1] != epochs[2]
+
+
+def uneven(strength: float, step: int) -> TrainingDraws:
+    """Draws with values in their text, of cases of 5 to 30 points."""
+    cases = [case[:, :n] for case, n in zip(CASES.X, (5, 30, 10, 25, 15, 20), strict=True)]
+    augmented = Augmented(WITH_VALUES, strength, 0)
+    return TrainingDraws(cases, CASES.ids, list(CASES.y), augmented, n_draws=24, seed=0, step=step)
+
+
+def test_a_step_takes_the_same_draws_from_the_shortest_to_the_longest():
+    shuffled, grouped = uneven(1.0, 1), uneven(1.0, 4)
+    for first in range(0, 24, 4):
+        as_shuffled = [shuffled[i].shown.question for i in range(first, first + 4)]
+        as_grouped = [grouped[i].shown.question for i in range(first, first + 4)]
+        assert sorted(as_shuffled) == sorted(as_grouped)
+        lengths = [len(question) for question in as_grouped]
+        assert all(after - before > -5 for before, after in pairwise(lengths)), "a minus sign more or less"
+    assert grouped[13].shown.question == uneven(1.0, 4)[13].shown.question
+
+
+def test_parts_of_a_grouped_step_have_less_padding(tiny_base):
+    processor = load_processor(tiny_base)
+
+    def padding(draws: TrainingDraws) -> int:
+        parts = [[draws[i + k].shown for k in range(2)] for i in range(0, 24, 2)]
+        return sum(int((encode_prompts(processor, part)["attention_mask"] == 0).sum()) for part in parts)
+
+    assert 0 < padding(uneven(0.0, 4)) < 0.7 * padding(uneven(0.0, 1))
 
 
 def test_draws_are_the_same_in_workers_and_differ_by_epoch_and_seed():

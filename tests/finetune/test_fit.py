@@ -27,13 +27,14 @@ from vlm_tsc.errors import InputError
 from vlm_tsc.finetune import fit as fitting
 from vlm_tsc.finetune.adapter import load_finished
 from vlm_tsc.finetune.checkpoints import last_whole_checkpoint
-from vlm_tsc.finetune.draws import Draw
+from vlm_tsc.finetune.draws import Draw, TrainingDraws
 from vlm_tsc.finetune.fit import fit_adapter
 from vlm_tsc.finetune.parts import quantisation_of
 from vlm_tsc.finetune.preflight import check_sees_picture, check_supervision
 from vlm_tsc.finetune.trainer import AnswerTrainer
 
 PRESENTATION = Presentation(PromptBuilder(AnswerMap(("down", "up")), mode="IMAGE_ONLY"), (32, 32))
+VALUES = PromptBuilder(AnswerMap(("down", "up")), mode="BASELINE", round_to=1)
 
 
 def fit(base: Path, adapter: Path, steps: int = 4, **changes):
@@ -92,6 +93,26 @@ def stopped_after_two(monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(AnswerTrainer, "training_step", stop_after_two)
         yield
+
+
+def test_grouping_a_step_by_length_changes_no_loss(tiny_base, tmp_path, monkeypatch):
+    cases = make_set(12, 0)
+    uneven = replace(cases, X=[case[:, : 5 + 2 * i] for i, case in enumerate(cases.X)])
+    options = {"train": uneven, "presentation": replace(PRESENTATION, builder=VALUES), "augment": 0.0, "steps": 10}
+    options |= {"batch_size": 2, "gradient_accumulation": 3, "lora": {"r": 4, "alpha": 8, "dropout": 0.0}}
+    options |= {"checkpoint_steps": 100, "learning_rate": 1e-3}
+    fit(tiny_base, tmp_path / "grouped" / "adapter", **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingDraws, "_grouped", lambda self, draw: draw)
+        fit(tiny_base, tmp_path / "shuffled" / "adapter", **options)
+    grouped, shuffled = (figures_of(tmp_path / name / "adapter") for name in ("grouped", "shuffled"))
+    assert grouped == pytest.approx(shuffled, rel=1e-4) and grouped != shuffled  # summed in another order
+
+
+def figures_of(adapter: Path) -> list[float]:
+    """The loss of ten steps, and the size of the last one's gradient."""
+    (line,) = [line for line in map(json.loads, (adapter / "log.jsonl").read_text().splitlines()) if "loss" in line]
+    return [line["loss"], line["grad_norm"]]
 
 
 def test_a_whole_model_goes_on_from_its_weights_and_counts_the_seconds_before(tiny_base, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor, CLIPVisionModel
 
 from vlm_tsc.answer.batch import IGNORED
+from vlm_tsc.errors import InputError
 from vlm_tsc.pretrain.base_model import EOS, build_processor, train_tokenizer, vision_config
 from vlm_tsc.pretrain.episode_stage import make_prompts
 from vlm_tsc.pretrain.llava import LlavaPretraining, answers_right, encode, pretrain_llava
@@ -112,15 +113,22 @@ def test_a_resumed_stage_equals_an_uninterrupted_one(tmp_path):
     assert all(line["plots_per_second"] > 0 and 0 < line["share_of_peak"] < 1 for line in lines)
 
 
-def test_the_whole_recipe_makes_a_checkpoint_that_opens_with_nothing_special(tmp_path):
+def small_recipe(**changes):
     values, _ = read_yaml(resource_dir("configs/pretrain") / "plot-llava-mini.yaml")
     stage = {"steps": 2, "batch_size": 8, "learning_rate": 1e-3, "warmup_steps": 1}
     small = {"image_size": 32, "patch_size": 8, "vision_width": 32, "vision_layers": 2, "text_width": 32}
     small |= {"text_layers": 1, "text_intermediate": 64, "vocab_size": 500}
-    config = LlavaPretraining.model_validate(
-        values | small | dict.fromkeys(("vision", "captions", "instructions", "episodes"), stage)
-    )
-    pretrain_llava(config, tmp_path / "work", tmp_path / "base", workers=0)
+    stages = dict.fromkeys(("vision", "captions", "instructions", "episodes"), stage)
+    return LlavaPretraining.model_validate(values | small | stages | changes)
+
+
+def test_the_whole_recipe_makes_a_checkpoint_that_opens_with_nothing_special(tmp_path):
+    work, stage = tmp_path / "work", small_recipe().captions
+    pretrain_llava(small_recipe(), work, tmp_path / "base", workers=0)
+    longer = small_recipe(captions=stage.model_copy(update={"steps": 3}).model_dump())
+    with pytest.raises(InputError, match=r"another pre-training(.|\n)*\['captions'\] differ"):
+        pretrain_llava(longer, work, tmp_path / "other", workers=0)
+    assert not (tmp_path / "other").exists()
     model = AutoModelForImageTextToText.from_pretrained(tmp_path / "base")
     processor = AutoProcessor.from_pretrained(tmp_path / "base", backend="pil")
     shown = caption_example(0, 0, 32).shown

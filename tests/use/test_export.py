@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 from peft import PeftModel
+from safetensors import safe_open
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 import train
@@ -55,6 +56,22 @@ def test_the_merged_folder_opens_with_transformers_alone(run, tiny_base, tmp_pat
         next_token_logits(load_finished(tmp_path / "out", tiny_base, torch.float32)[0], processor, cases) == ours
     ).all()
     assert not [path.name for path in tmp_path.rglob("*") if path.suffix in (".bin", ".pt", ".part")]
+
+
+def test_the_merged_folder_has_the_files_and_names_of_a_published_checkpoint(run, tiny_base, tmp_path):
+    """What servers read that know the family's published layout alone."""
+    out = tmp_path / "out"
+    assert export.main([str(run.path), "--merge", "--output", str(out)]) == 0
+    files = ("config.json", "preprocessor_config.json", "processor_config.json", "chat_template.jinja")
+    assert all((out / name).is_file() for name in (*files, "tokenizer.json", "tokenizer_config.json"))
+    config = json.loads((out / "config.json").read_text())
+    assert config["architectures"] == ["LlavaForConditionalGeneration"]
+    assert {"text_config", "vision_config"} <= set(config) and "quantization_config" not in config
+    pictures = json.loads((out / "preprocessor_config.json").read_text())
+    assert pictures["image_processor_type"] == "CLIPImageProcessor"
+    with safe_open(tiny_base / "model.safetensors", "pt") as base, safe_open(out / "model.safetensors", "pt") as made:
+        assert set(made.keys()) == set(base.keys())
+    assert not (out / "adapter_config.json").exists()
 
 
 def test_the_card_says_what_the_run_was(run, tmp_path):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vlm_tsc.answer.batch import answer_trie, encode_prompts, on_device
+from vlm_tsc.answer.batch import answer_trie, by_length, encode_prompts, on_device, text_length
 from vlm_tsc.answer.members import models_of
 from vlm_tsc.answer.read import read_answers
 from vlm_tsc.conversation.encoding import end_token_id, token_ids
@@ -76,11 +76,14 @@ def ask(
     was_training = model.training
     model.eval()
     tokenizer = processor.tokenizer
-    texts = [(one.question, one.lead) for one in map(getattr(cases, "texts", cases.__getitem__), range(len(cases)))]
+    texts, lengths = [], []
+    for one in map(getattr(cases, "texts", cases.__getitem__), range(len(cases))):
+        texts.append((one.question, one.lead))
+        lengths.append(text_length(one))
     trie = answer_trie(processor, texts[0][0], answers, texts[0][1])
     end = end_token_id(processor)
     new_tokens = trie.longest + _SPARE_TOKENS + _lead_tokens(processor, [lead for _, lead in texts]) if generate else 0
-    order = sorted(range(len(cases)), key=lambda i: sum(map(len, texts[i])))
+    order = by_length(lengths)
     probabilities = np.empty((len(cases), len(answers)))
     log_likelihoods = np.empty_like(probabilities)
     generated = [""] * len(cases)

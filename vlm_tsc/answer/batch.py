@@ -69,6 +69,16 @@ def _joined(prompts: torch.Tensor, tails: torch.Tensor, labels: torch.Tensor) ->
     return torch.stack(rows)
 
 
+def text_length(shown: Shown) -> int:
+    """Characters of a case's texts: near enough to its tokens to tell which cases need little padding together."""
+    return len(shown.question) + len(shown.lead)
+
+
+def by_length(lengths: Sequence[int]) -> list[int]:
+    """Indices of cases from the shortest to the longest; equally long ones stay in their order."""
+    return sorted(range(len(lengths)), key=lengths.__getitem__)
+
+
 def answer_trie(processor: Any, question: str, answers: Sequence[str], lead: str = "") -> AnswerTrie:
     """The token tree of the answers, as the chat template writes them behind this question and `lead`."""
     text = prompt_text(processor, question_messages(question))

@@ -6,12 +6,14 @@ resumed run agree on every draw without being told the epoch.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch.utils.data import Dataset
 
+from vlm_tsc.answer.batch import by_length, text_length
 from vlm_tsc.conversation.augmented import Augmented
 from vlm_tsc.conversation.presentation import Shown
 
@@ -35,6 +37,11 @@ class TrainingDraws(Dataset):
         How a case is shown in an epoch.
     seed : int
         Of the order of the cases.
+    step : int
+        Draws of an optimizer step, which come in order of their cases' lengths: where a step is computed in several
+        parts, each then holds cases of similar length and needs little padding. Which cases a step takes stays the
+        same, and so does its loss, a mean over cases. Grouping across steps would spare more padding and change what
+        a step learns from; it is not done.
     """
 
     def __init__(
@@ -46,19 +53,34 @@ class TrainingDraws(Dataset):
         *,
         n_draws: int,
         seed: int,
+        step: int = 1,
     ):
         self.cases, self.ids, self.answers = cases, ids, answers
-        self.augmented, self.n_draws, self.seed = augmented, n_draws, seed
+        self.augmented, self.n_draws, self.seed, self.step = augmented, n_draws, seed, step
+        # of the recorded views: augmentation changes a text's length by little, and would have to be done twice
+        recorded = map(augmented.presentation.texts, cases if step > 1 else [])
+        self.lengths = [text_length(shown) for shown in recorded]
 
     def __len__(self) -> int:
         return self.n_draws
 
     def __getitem__(self, draw: int) -> Draw:
-        epoch, position = divmod(draw, len(self.cases))
-        i = int(epoch_order(self.seed, epoch, len(self.cases))[position])
+        epoch, i = self._case(self._grouped(draw) if self.step > 1 else draw)
         return Draw(self.augmented.show(self.cases[i], self.ids[i], epoch), self.answers[i])
 
+    def _case(self, draw: int) -> tuple[int, int]:
+        """Epoch of a draw as shuffled, and its case."""
+        epoch, position = divmod(draw, len(self.cases))
+        return epoch, int(epoch_order(self.seed, epoch, len(self.cases))[position])
 
+    def _grouped(self, draw: int) -> int:
+        """The draw of the same step that takes this one's place."""
+        first = draw - draw % self.step
+        of_step = range(first, min(first + self.step, self.n_draws))
+        return first + by_length([self.lengths[self._case(one)[1]] for one in of_step])[draw - first]
+
+
+@functools.lru_cache(maxsize=8)  # a step asks for its epochs' again and again
 def epoch_order(seed: int, epoch: int, n_cases: int) -> np.ndarray:
-    """The order of the cases in one epoch; recomputed per draw, which costs microseconds and needs no state."""
+    """The order of the cases in one epoch: a pure function, so that draws need no state. Not to be written to."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch]))).permutation(n_cases)

@@ -94,13 +94,15 @@ def fit_adapter(
     lead = presentation.builder.lead(train.X[0])
     trie = answer_trie(processor, presentation.question(train.X[0]), answers.answers, lead)
     of_class = dict(zip(answers.answers, trie.answers, strict=True))
+    step_cases = batch_size * gradient_accumulation * n_processes()
     draws = TrainingDraws(
         list(train.X),
         train.ids,
         [answers.answer_of(label) for label in train.y],
         augmented,
-        n_draws=steps * batch_size * gradient_accumulation * n_processes(),
+        n_draws=steps * step_cases,
         seed=seed,
+        step=step_cases if step_cases > batch_size else 1,  # one batch is padded to its longest in whatever order
     )
     checkpoints = checkpoints_beside(adapter_folder)
     checkpoint = last_whole_checkpoint(checkpoints)
@@ -174,7 +176,7 @@ def fit_adapter(
     watch.start()
     with full_disk_named(adapter_folder.parent):
         if trainer.is_world_process_zero():
-            note_batches(checkpoints, Batches(batch_size * gradient_accumulation * n_processes(), steps, stage))
+            note_batches(checkpoints, Batches(step_cases, steps, stage))
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
         part = adapter_folder.with_name(adapter_folder.name + ".part")
         if trainer.is_world_process_zero():

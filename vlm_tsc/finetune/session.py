@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -61,10 +62,11 @@ def finetune_with(
     waiting = adapter_folder.parent / "members"
     # each in a folder of its own: beside an adapter are its checkpoints, and no other training may go on from them
     members = [waiting / str(k) / "adapter" for k in range(1, settings.ensemble)]
+    train = partial(_train, settings, base, base_folder, splits, presentation, progress=progress)
     for k, member in enumerate(members, start=1):
         if not member.exists():
-            _train(settings, base, base_folder, splits, presentation, member, (), seed_of(seed, k), None, progress)
-    _train(settings, base, base_folder, splits, presentation, adapter_folder, members, seed, on_log, progress)
+            train(member, seed=seed_of(seed, k))
+    train(adapter_folder, seed=seed, members=members, on_log=on_log)
     give_back_memory()  # the next to open a model may be an evaluation, which measures nothing
     if is_first():
         shutil.rmtree(waiting, ignore_errors=True)
@@ -82,12 +84,13 @@ def _train(
     splits: Splits,
     presentation: Presentation,
     adapter_folder: Path,
-    members: Sequence[Path],
+    *,
     seed: int,
-    on_log: OnLog | None,
     progress: bool,
+    members: Sequence[Path] = (),
+    on_log: OnLog | None = None,
 ) -> None:
-    """One adapter."""
+    """One adapter, with the finished `members` of its ensemble in its folder."""
     be_quiet()
     use_all_cores()
     precision = choose_precision(settings.precision)

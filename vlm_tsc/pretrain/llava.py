@@ -18,6 +18,7 @@ from vlm_tsc.errors import InputError
 from vlm_tsc.pretrain.base_model import build_model, build_processor, train_tokenizer, vision_config
 from vlm_tsc.pretrain.episode_stage import run_episode_stage
 from vlm_tsc.pretrain.loop import run_stage
+from vlm_tsc.pretrain.noted import note_pretraining
 from vlm_tsc.pretrain.tasks import Example, caption_example, example_texts, question_example
 from vlm_tsc.pretrain.vision_stage import make_batch, run_vision_stage, to_pixel_values
 from vlm_tsc.representation.styles import Style
@@ -73,7 +74,14 @@ def read_config(path: Path | str) -> LlavaPretraining:
 
 
 def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int = 1) -> None:
-    """Run or resume all stages in folder `work`, then write the checkpoint folder `out`, bf16 safetensors."""
+    """Run or resume all stages in folder `work`, then write the checkpoint folder `out`, bf16 safetensors.
+
+    Raises
+    ------
+    InputError
+        When `work` holds a pre-training of another configuration, or loss or gradient are no longer numbers.
+    """
+    note_pretraining(work, config.model_dump(mode="json"))
     tower_config = vision_config(config.image_size, config.patch_size, config.vision_width, config.vision_layers)
     tower = run_vision_stage(
         tower_config,

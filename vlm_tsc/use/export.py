@@ -15,7 +15,7 @@ from vlm_tsc import terminal
 from vlm_tsc.bases import BaseConfig, load_base
 from vlm_tsc.config import load_settings
 from vlm_tsc.errors import InputError
-from vlm_tsc.files import full_disk_named, write_text
+from vlm_tsc.files import full_disk_named, write_json, write_text
 from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.run import RunFolder
 from vlm_tsc.settings import UserPath
@@ -119,11 +119,28 @@ def _write_merged(
     dtype = _dtype(options.precision, base_folder)
     model, processor, found = merge(run.adapter, base_folder, dtype, cases, dequantise=options.dequantise)
     model.save_pretrained(part)
-    processor.save_pretrained(part)
+    _write_processor(processor, base_folder, part)
     presentation, facts = read_adapter_facts(run.adapter)
     own = {key: value for key, value in facts.items() if key not in ("name", "hash", "quantised")}
     write_adapter_facts(part, presentation, facts["name"], base_folder, **{**own, "method": "full"})
     return str(found)
+
+
+def _write_processor(processor: Any, base_folder: Path, part: Path) -> None:
+    """Write it as transformers does, and beside it what others look for.
+
+    transformers 5 keeps the settings of the pictures inside `processor_config.json`. Version 4, and servers that were
+    built on it, ask for a file of their own and for a class whose name does not say "Pil". The part for videos is left
+    out here, see `load_processor`; where torchvision is, `from_pretrained` asks for its file.
+    """
+    processor.save_pretrained(part)
+    values = processor.image_processor.to_dict()
+    kind = str(values.get("image_processor_type", type(processor.image_processor).__name__)).removesuffix("Pil")
+    values |= {"image_processor_type": kind, "processor_class": type(processor).__name__}
+    write_json(part / "preprocessor_config.json", values)
+    videos = base_folder / "video_preprocessor_config.json"
+    if videos.is_file():
+        shutil.copyfile(videos, part / videos.name)
 
 
 def _dtype(precision: str, base_folder: Path) -> Any:

@@ -14,16 +14,14 @@ from torch import nn
 from vlm_tsc.classify.masked_transformer.encoder import seeded
 from vlm_tsc.classify.masked_transformer.encoder_folder import Pretrained, write_encoder
 from vlm_tsc.classify.model_folder import device
-from vlm_tsc.errors import InputError
-from vlm_tsc.files import write_json
-from vlm_tsc.manifest import data_hash
 from vlm_tsc.mlflow_store import ENCODER, Store
 from vlm_tsc.pretrain.loop import run_stage
 from vlm_tsc.pretrain.masked.config import Pretraining
 from vlm_tsc.pretrain.masked.contrastive import Contrast, paired_batch
-from vlm_tsc.pretrain.masked.data import Source, source_of
+from vlm_tsc.pretrain.masked.data import source_of
 from vlm_tsc.pretrain.masked.mae import MaskedAutoencoder, masked_batch
 from vlm_tsc.pretrain.masked.timemae import TimeMAE
+from vlm_tsc.pretrain.noted import NOTES_FILE, note_pretraining
 
 # task → network, which has an `encoder` and a `loss` of a batch; and how series become a batch
 TASKS: dict[str, tuple[Callable[[Pretraining], nn.Module], Callable[..., dict[str, Any]]]] = {
@@ -31,7 +29,6 @@ TASKS: dict[str, tuple[Callable[[Pretraining], nn.Module], Callable[..., dict[st
     "timemae": (TimeMAE, masked_batch),
     "contrastive": (Contrast, paired_batch),
 }
-NOTES_FILE = "pretraining.json"
 
 
 def pretrain_masked(
@@ -45,7 +42,13 @@ def pretrain_masked(
         When series cannot be read, or `work` holds another pre-training.
     """
     source = source_of(config, data_dir)
-    _note(work / NOTES_FILE, config, source)
+    note_pretraining(
+        work,
+        config.model_dump(mode="json"),
+        source.arrays(),
+        fix="--name NAME or --work-dir DIR for a folder of its own, or remove this one",
+        sets=source.sets,
+    )
     make, batch_of = TASKS[config.task]
     network = make(config).to(device())
 
@@ -74,21 +77,6 @@ def pretrain_masked(
     facts |= {"steps": config.steps, "seed": config.seed, "config": config.model_dump(mode="json")}
     encoder: Any = network.encoder
     return write_encoder(work / ENCODER, encoder.cpu(), facts, source.seen)
-
-
-def _note(path: Path, config: Pretraining, source: Source) -> None:
-    """Write down what a folder's pre-training is of; refuse one that is of something else."""
-    settings = config.model_dump(mode="json")
-    digest = data_hash(settings, source.arrays())
-    if not path.is_file():
-        write_json(path, {"hash": digest, "sets": source.sets, "config": settings})
-        return
-    noted = json.loads(path.read_text(encoding="utf-8"))
-    if noted["hash"] == digest:
-        return
-    differs = [key for key, value in settings.items() if noted["config"].get(key) != value] or ["the series"]
-    fix = "--name NAME or --work-dir DIR for a folder of its own, or remove this one"
-    raise InputError("this folder holds another pre-training", where=path.parent, got=f"{differs} differ", fix=fix)
 
 
 def register(found: Pretrained, work: Path, runs: Path) -> int:
