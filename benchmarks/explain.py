@@ -13,8 +13,8 @@ LENGTH, WIDTH = 150, 30  # points of a case, and of the segment in which the cla
 _HOW = (
     "{n} new cases of {length} points, base {base} fine-tuned on {train} cases. A case is smooth noise with a hump of "
     "{width} points at a random place: upwards in one class, downwards in the other, then z-normalised, which leaves "
-    "a trace of the hump in the level of the rest; nothing else tells them apart. Hit: the map's highest timepoint lies "
-    "in the hump (by chance {chance:.0%}). Seconds are of the map of one case, median, model loaded before."
+    "a trace of the hump in the level of the rest; nothing else tells them apart. Hit: the map's highest timepoint "
+    "lies in the hump (by chance {chance:.0%}). Seconds are of the map of one case, median, model loaded before."
 )
 
 

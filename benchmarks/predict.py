@@ -22,9 +22,9 @@ SHAPE = "TwoLeadECG"
 _GROWTH = 1.05  # that does not count: allocators keep what a busy moment needed
 _HOW = (
     "A run of train.py on random walks of {points} points, a moment's training, answers a CSV of {n:,} other walks by "
-    "python -m vlm_tsc.use.predict --views 1. It is killed when a tenth is answered, and the same command goes on; time "
-    "and rate are of what that one did. Memory is its resident memory with its children, the largest in each third of "
-    "the time in which rows were written; the last must not hold more than the first by a twentieth."
+    "python -m vlm_tsc.use.predict --views 1. It is killed when a tenth is answered, and the same command goes on; "
+    "time and rate are of what that one did. Memory is its resident memory with its children, the largest in "
+    "each third of the time in which rows were written; the last must not hold more than the first by a twentieth."
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
 import pytest
 
@@ -30,6 +31,31 @@ def test_it_is_as_before_also_where_loading_fails(collector, tmp_path):
     with pytest.raises(InputError):
         LlavaClassifier.load(tmp_path)
     assert gc.isenabled() is collector
+
+
+def test_garbage_made_inside_is_found_later(collector):
+    class Node:
+        """What is collected is not there any more."""
+
+    with collection_paused():
+        node = Node()
+        node.own = node
+        left = weakref.ref(node)
+        del node
+    assert left() is not None
+    gc.collect()
+    assert left() is None
+
+
+def test_what_was_frozen_stays_frozen(collector):
+    gc.freeze()
+    try:
+        before = gc.get_freeze_count()
+        with collection_paused():
+            pass
+        assert gc.get_freeze_count() >= before - 1000  # the interpreter frees single ones itself
+    finally:
+        gc.unfreeze()
 
 
 def test_a_decorated_function_is_paused_at_every_call(collector):

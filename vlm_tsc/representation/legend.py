@@ -18,8 +18,8 @@ _LEGENDS: dict[Style, str] = {
     f"-1, yellow 1. {_PANEL}",
     "recurrence": "Distances between the states of the series at any two times, from the upper left corner: black is "
     f"the same state, white as different as can be. {_PANEL}",
-    "spectrogram": "Power over time, to the right, and frequency, upwards: yellow is strong, dark violet is 60 decibels "
-    f"weaker. {_PANEL}",
+    "spectrogram": "Power over time, to the right, and frequency, upwards: yellow is strong, dark violet is 60 "
+    f"decibels weaker. {_PANEL}",
 }
 
 
