@@ -9,12 +9,12 @@ import numpy as np
 
 from benchmarks.timing import Result, table
 
-LENGTH, WIDTH = 150, 30  # points of a case, and of the segment that alone tells the classes apart
+LENGTH, WIDTH = 150, 30  # points of a case, and of the segment in which the classes differ
 _HOW = (
     "{n} new cases of {length} points, base {base} fine-tuned on {train} cases. A case is smooth noise with a hump of "
-    "{width} points at a random place: upwards in one class, downwards in the other, then z-normalised: nothing else "
-    "tells them apart. Hit: the map's highest timepoint lies in the hump (by chance {chance:.0%}). Seconds are of the "
-    "map of one case, median, model loaded before."
+    "{width} points at a random place: upwards in one class, downwards in the other, then z-normalised, which leaves "
+    "a trace of the hump in the level of the rest; nothing else tells them apart. Hit: the map's highest timepoint "
+    "lies in the hump (by chance {chance:.0%}). Seconds are of the map of one case, median, model loaded before."
 )
 
 

@@ -180,7 +180,14 @@ def test_generated_answers_count_where_the_run_says_so(tmp_path):
 
 def test_text_only_has_prompts_and_no_pictures(tmp_path):
     page = text_of(make_run(tmp_path, mode="TEXT_ONLY"))
-    assert "<img" not in page and "the prompt it received" in page
+    assert "<img" not in page and "the prompt it received" in page and "What is drawn." not in page
+
+
+def test_it_says_what_the_pictures_show(a_run):
+    text = text_of(a_run)
+    (legend,) = re.findall(r'<p class="note" id="legend">(.*?)</p>', text)
+    assert "The series is a black line" in legend and "the case itself" in html.unescape(legend)
+    assert all(one["aria-describedby"] == "legend" for one in Page(text).all("img"))
 
 
 def test_validation_has_its_curve(tmp_path):

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 from vlm_tsc.config import settings_from
+from vlm_tsc.conversation.answers import AnswerMap
+from vlm_tsc.conversation.presentation import Presentation
+from vlm_tsc.conversation.prompt import PromptBuilder
 from vlm_tsc.errors import InputError
 from vlm_tsc.representation.differences import draw_differences
+from vlm_tsc.representation.legend import legend
 from vlm_tsc.representation.line import draw
 from vlm_tsc.representation.styles import STYLES, draw_as
 
@@ -95,3 +99,28 @@ def test_there_are_no_other_styles():
     with pytest.raises(InputError, match="pictures") as caught:
         settings_from({"pictures": ["spiral"]})
     assert all(style in str(caught.value) for style in STYLES)
+
+
+def test_the_legend_names_the_ink_of_each_curve():
+    """Of a straight rise: the values rise, the slope is at the top all along, and the bend, which is none, half way."""
+    column = draw_differences(np.arange(50.0)[None], SIZE)[:, 32]
+
+    def planes_at(height: float) -> list[bool]:
+        row = round((0.96 - 0.92 * height) * SIZE[1])
+        return (column[row - 2 : row + 2] < 128).any(axis=0).tolist()
+
+    red, green, blue = ([plane == dark for plane in range(3)] for dark in range(3))
+    for words, height, dark in (
+        ("cyan the values", (32 / 128 - 0.04) / 0.92, red),  # white without red is cyan
+        ("magenta their first differences", 1.0, green),
+        ("yellow their second differences", 0.5, blue),
+    ):
+        assert words in legend("differences") and planes_at(height) == dark
+
+
+def test_every_picture_has_a_legend_and_several_are_numbered():
+    assert all(legend(style, channels) for style in STYLES for channels in ("auto", "multiples"))
+    builder = PromptBuilder(AnswerMap(("a", "b")), n_pictures=2)
+    text = Presentation(builder, SIZE, styles=("line", "gasf")).legend()
+    assert "Picture 1, line: " in text and "Picture 2, gasf: " in text and "of the case itself" in text
+    assert not Presentation(PromptBuilder(AnswerMap(("a", "b")), mode="TEXT_ONLY"), SIZE).legend()

@@ -20,6 +20,7 @@ from vlm_tsc.archive.store import read_splits
 from vlm_tsc.classify.llava import LlavaClassifier
 from vlm_tsc.conversation.records import read_records
 from vlm_tsc.evaluate.predictions import read_predictions
+from vlm_tsc.representation.legend import legend
 from vlm_tsc.run import RunFolder
 from vlm_tsc.use.explorer.model_thread import MAX_WAITING, ModelThread
 from vlm_tsc.use.explorer.opened import read_case
@@ -94,6 +95,7 @@ def test_a_case_is_shown_as_it_was_asked_and_answered(client, folder):
     assert f"Answer: {row.predicted} , true: {row.true}" in shown and "means over 2 views" in shown
     assert all(f"{value:.3f}" in shown for value in row.probabilities.values())
     assert f"Written by itself: {' '.join(row.generated.split())}".strip() in shown
+    assert legend("line") in shown  # what its picture shows
 
 
 def test_the_neighbours_of_a_case_are_those_of_the_filter(client, folder):
@@ -249,7 +251,7 @@ def test_a_picture_of_a_number_with_noughts_before_it_is_not_there(client):
 
 def test_a_case_is_asked_with_the_pictures_that_were_ticked(client):
     answer = post(client, "/try", run=REAL, id=CASE, question="Up or down?", pictures="gasf,line")
-    assert answer.text.count("data:image/png") == 2
+    assert answer.text.count("data:image/png") == 2 and legend("gasf") in text_of(answer)
     page = client.get(f"/case?run={REAL}&id={CASE}").text
     assert re.findall(r'name="pictures" value="(\w+)" checked', page) == ["line"]
     refused = post(client, "/try", run=REAL, id=CASE, question="Up or down?", pictures="oil")

@@ -7,7 +7,7 @@ compare values with theirs.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,59 +17,69 @@ from vlm_tsc.archive.text import numbered_lines
 from vlm_tsc.errors import InputError
 
 Lines = Iterator[tuple[int, str]]
+Cases = Iterator[tuple[int, np.ndarray, str]]  # line, case, label
 NOMINAL = re.compile(r"@attribute\s+.+?\{(.*)\}\s*", re.IGNORECASE)
 ARFF_CASE = re.compile(r"(.*),\s*('[^']*'|\"[^\"]*\"|[^,'\"]*)")
 
 
-def read_ts(path: Path, labelled: bool = True) -> Part:
+def read_ts(path: Path) -> Part:
     """Channels separated by ":", values by ",", the label last; every case may have its own length.
-
-    With `labelled=False` the header may say @classLabel false; else labels are there and do not count. They are "".
 
     Raises
     ------
     InputError
         For values with time stamps and for regression targets, besides what any file can have wrong.
     """
-    lines = _without_comments(path, "#")
-    header, rest = _header(path, lines)
+    declared, has_label, cases = _ts(path)
+    if not has_label:
+        raise InputError("the cases have no label", where=path, got="@classLabel false", allowed="@classLabel true")
+    return _part(path, cases, declared)
+
+
+def ts_rows(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """(line, case) of a .ts file, without labels: @classLabel may be false, or labels are there and do not count."""
+    return ((line, case) for line, case, _ in _ts(path)[2])
+
+
+def _ts(path: Path) -> tuple[tuple[str, ...], bool, Cases]:
+    """Classes that the header declares, whether the cases have labels, and the cases."""
+    header, rest = _header(path, _without_comments(path, "#"))
     tags = {words[0].lower(): words[1:] for line in header if (words := line.split())}
-    has_label = not _says(tags, "@classlabel", "false")
     for tag, what in (
         ("@timestamps", "values with time stamps are not read"),
         ("@targetlabel", "regression targets, not classes"),
     ):
         if _says(tags, tag, "true"):
             raise InputError(what, where=path, got=f"{tag} true", allowed=f"{tag} false")
-    if labelled and not has_label:
-        raise InputError("the cases have no label", where=path, got="@classLabel false", allowed="@classLabel true")
-    equal = _says(tags, "@equallength", "true")
-    declared = tuple(tags.get("@classlabel", [])[1:]) if labelled else ()
-    part = _part(path, (_ts_case(path, *line, has_label) for line in rest), declared, equal)
-    return part if labelled else _without_labels(part)
+    has_label = not _says(tags, "@classlabel", "false")
+    cases = (_ts_case(path, *line, has_label) for line in rest)
+    if _says(tags, "@equallength", "true"):
+        cases = _of_one_length(path, cases)
+    return tuple(tags.get("@classlabel", [])[1:]), has_label, cases
 
 
-def read_arff(path: Path, labelled: bool = True) -> Part:
-    """Values separated by ",", the label last and nominal; several channels as one quoted value, separated by "\\n".
+def read_arff(path: Path) -> Part:
+    """Values separated by ",", the label last and nominal; several channels as one quoted value, separated by "\\n"."""
+    attribute, nominal, cases = _arff(path)
+    if nominal is None:
+        allowed = "a nominal last attribute, {a,b,c}"
+        raise InputError("the label column is missing", where=path, got=attribute[:60], allowed=allowed)
+    return _part(path, cases, tuple(map(_unquoted, nominal[1].split(","))))
 
-    With `labelled=False` the last attribute need not be nominal; if it is, it does not count. Labels are "".
-    """
+
+def arff_rows(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """(line, case) of an .arff file, without labels: if the last attribute is nominal, it does not count."""
+    return ((line, case) for line, case, _ in _arff(path)[2])
+
+
+def _arff(path: Path) -> tuple[str, re.Match[str] | None, Cases]:
+    """The last attribute, its match where it is nominal, and the cases."""
     header, rest = _header(path, _without_comments(path, "%"))
     attributes = [line for line in header if line.lower().startswith("@attribute")]
-    nominal = NOMINAL.fullmatch(attributes[-1]) if attributes else None
-    if nominal is None and labelled:
-        got = attributes[-1][:60] if attributes else "no @attribute"
-        raise InputError(
-            "the label column is missing", where=path, got=got, allowed="a nominal last attribute, {a,b,c}"
-        )
-    declared = tuple(map(_unquoted, nominal[1].split(","))) if nominal else ()
-    part = _part(path, (_arff_case(path, *line, nominal is not None) for line in rest), declared, True)
-    part = Part(path, [up_to_last_value(case) for case in part.cases], part.labels, part.declared, part.lines)
-    return part if labelled else _without_labels(part)
-
-
-def _without_labels(part: Part) -> Part:
-    return Part(part.path, part.cases, [""] * len(part.cases), lines=part.lines)
+    attribute = attributes[-1] if attributes else "no @attribute"
+    nominal = NOMINAL.fullmatch(attribute)
+    whole = _of_one_length(path, (_arff_case(path, *line, nominal is not None) for line in rest))
+    return attribute, nominal, ((line, up_to_last_value(case), label) for line, case, label in whole)
 
 
 def _says(tags: dict[str, list[str]], tag: str, word: str) -> bool:
@@ -93,17 +103,24 @@ def _header(path: Path, lines: Lines) -> tuple[list[str], Lines]:
     raise InputError("the header has no @data line", where=path)
 
 
-def _part(path: Path, cases: Iterable[tuple[int, np.ndarray, str]], declared: tuple[str, ...], equal: bool) -> Part:
+def _part(path: Path, cases: Cases, declared: tuple[str, ...]) -> Part:
     lines, X, y = [], [], []
     for line, case, label in cases:
         lines.append(line)
         X.append(case)
         y.append(label)
-        if equal and case.shape[1] != X[0].shape[1]:
-            got, allowed = f"{case.shape[1]} values", f"{X[0].shape[1]}, as in the first case"
+    return Part(path, X, y, declared, lines)
+
+
+def _of_one_length(path: Path, cases: Cases) -> Cases:
+    n_timepoints = None
+    for line, case, label in cases:
+        n_timepoints = n_timepoints or case.shape[1]
+        if case.shape[1] != n_timepoints:
+            got, allowed = f"{case.shape[1]} values", f"{n_timepoints}, as in the first case"
             where = f"{path}, line {line}"
             raise InputError("cases differ in length in a file of equal lengths", where=where, got=got, allowed=allowed)
-    return Part(path, X, y, declared, lines)
+        yield line, case, label
 
 
 def _ts_case(path: Path, line: int, text: str, has_label: bool) -> tuple[int, np.ndarray, str]:

@@ -86,8 +86,10 @@ def up_to_last_value(case: np.ndarray) -> np.ndarray:
     return case[:, : known[-1] + 1] if len(known) else case[:, :0]
 
 
-def checked(part: Part, labelled: bool = True) -> Part:
+def checked(part: Part, labelled: bool = True, n_channels: int | None = None) -> Part:
     """`part`, if it has cases, every case has a label (if `labelled`), and all have the same number of channels.
+
+    `n_channels` is that of the file's first case where it is in an earlier part.
 
     Raises
     ------
@@ -97,11 +99,12 @@ def checked(part: Part, labelled: bool = True) -> Part:
     if not part.cases:
         empty = part.path.stat().st_size == 0
         raise InputError("the file is empty" if empty else "the file holds no case", where=part.path)
+    n_channels = n_channels or len(part.cases[0])
     for i, (case, label) in enumerate(zip(part.cases, part.labels, strict=True)):
         if labelled and label.lower() in MISSING:
             raise InputError("a case has no label", where=part.place(i), got=repr(label))
-        if len(case) != len(part.cases[0]):
-            got, allowed = f"{len(case)} channels", f"{len(part.cases[0])}, as in the file's first case"
+        if len(case) != n_channels:
+            got, allowed = f"{len(case)} channels", f"{n_channels}, as in the file's first case"
             raise InputError("cases differ in their number of channels", where=part.place(i), got=got, allowed=allowed)
     return part
 

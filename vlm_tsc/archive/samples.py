@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, groupby
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,13 +20,23 @@ KEYS = ("sample", "feature")
 LAYOUT = "sample, feature, y_… (the class), x_… (the values), in any order"
 
 
+class _Row(NamedTuple):
+    line: int
+    sample: str
+    feature: str
+    label: str
+    values: np.ndarray
+
+
 @dataclass
 class _Sample:
-    """The rows of one sample."""
+    """The rows of one sample, or those of them that were read."""
 
+    name: str
     line: int
     label: str
     channels: dict[str, np.ndarray] = field(default_factory=dict)
+    last: int = 0  # line
 
 
 def is_sample_table(path: Path) -> bool:
@@ -49,24 +63,68 @@ def read_samples(path: Path, labelled: bool = True) -> Part:
     InputError
         For columns missing or unknown, a row that is there twice, or samples with different features; with the line.
     """
+    samples: dict[str, _Sample] = {}
+    for row in _rows(path, labelled):
+        _add(path, samples.setdefault(row.sample, _Sample(row.sample, row.line, row.label)), row)
+    features = list(next(iter(samples.values())).channels) if samples else []
+    cases = [_case(path, sample, features) for sample in samples.values()]
+    labels, lines = [one.label for one in samples.values()], [one.line for one in samples.values()]
+    return Part(path, cases, labels, lines=lines, names=list(samples))
+
+
+def sample_rows(path: Path) -> Iterator[tuple[int, str, np.ndarray]]:
+    """(line, name, case) of every sample of a table without labels; only one sample is held.
+
+    The rows of a sample must follow each other. A name that comes again when its sample was whole is another case.
+
+    Raises
+    ------
+    InputError
+        As `read_samples`, and where the rows of a sample are apart.
+    """
+    features: list[str] = []
+    for name, group in groupby(_rows(path, False), key=attrgetter("sample")):
+        first = next(group)
+        sample = _Sample(name, first.line, first.label)
+        for row in chain([first], group):
+            _add(path, sample, row)
+        features = features or list(sample.channels)
+        if set(sample.channels) != set(features):
+            _refuse_rows_apart(path, sample)
+        yield sample.line, name, _case(path, sample, features)
+
+
+def _rows(path: Path, labelled: bool) -> Iterator[_Row]:
     table = rows(path, ",")
     line, header = next(table, (1, []))
     names = [cell.strip().lower() for cell in header]
     y, x = _columns(names, f"{path}, line {line}", labelled)
-    samples: dict[str, _Sample] = {}
+    keys = [names.index(key) for key in KEYS]
     for line, cells in table:
         place = f"{path}, line {line}"
-        sample, feature = (cells[names.index(key)].strip() for key in KEYS)
+        sample, feature = (cells[i].strip() for i in keys)
         label = _label({names[i]: cells[i].strip() for i in y}, place) if labelled else ""
-        found = samples.setdefault(sample, _Sample(line, label))
-        if feature in found.channels:
-            raise InputError("a feature of a sample is there twice", where=place, got=f"sample {sample}, {feature}")
-        if label != found.label:
-            raise InputError("a sample has two classes", where=place, got=f"{found.label} and {label}")
-        found.channels[feature] = numbers([cells[i] for i in x], place, first_column=x[0] + 1)
-    cases = [_case(path, name, sample, samples) for name, sample in samples.items()]
-    labels, lines = [one.label for one in samples.values()], [one.line for one in samples.values()]
-    return Part(path, cases, labels, lines=lines, names=list(samples))
+        yield _Row(line, sample, feature, label, numbers([cells[i] for i in x], place, first_column=x[0] + 1))
+
+
+def _add(path: Path, sample: _Sample, row: _Row) -> None:
+    place = f"{path}, line {row.line}"
+    if row.feature in sample.channels:
+        got = f"sample {row.sample}, {row.feature}"
+        raise InputError("a feature of a sample is there twice", where=place, got=got)
+    if row.label != sample.label:
+        raise InputError("a sample has two classes", where=place, got=f"{sample.label} and {row.label}")
+    sample.channels[row.feature] = row.values
+    sample.last = row.line
+
+
+def _refuse_rows_apart(path: Path, sample: _Sample) -> None:
+    """Raise InputError when other rows of this sample are elsewhere, for which the table is read again."""
+    others = (row.line for row in _rows(path, False) if row.sample == sample.name)
+    apart = next((line for line in others if not sample.line <= line <= sample.last), None)
+    if apart is not None:
+        got, fix = f"sample {sample.name} in lines {sample.line} and {apart}", "sort the table by its column sample"
+        raise InputError("the rows of a sample do not follow each other", where=path, got=got, fix=fix)
 
 
 def _columns(names: list[str], place: str, labelled: bool) -> tuple[list[int], list[int]]:
@@ -94,9 +152,8 @@ def _label(cells: dict[str, str], place: str) -> str:
     return ones[0]
 
 
-def _case(path: Path, name: str, sample: _Sample, samples: dict[str, _Sample]) -> np.ndarray:
-    features = next(iter(samples.values())).channels
+def _case(path: Path, sample: _Sample, features: list[str]) -> np.ndarray:
     if set(sample.channels) != set(features):
-        where = f"{path}, line {sample.line}, sample {name}"
-        raise InputError("samples differ in their features", where=where, got=sample.channels, allowed=features)
+        where = f"{path}, line {sample.line}, sample {sample.name}"
+        raise InputError("samples differ in their features", where=where, got=list(sample.channels), allowed=features)
     return up_to_last_value(np.stack([sample.channels[feature] for feature in features]))

@@ -1,21 +1,22 @@
 """Series without labels, for predicting: every format of `formats.READERS`, without its column of labels.
 
-A table with one case a row (.csv, .tsv, .txt) is streamed, so that its size does not matter. The other formats are read
-whole: the rows of a sample may stand anywhere in a headed .csv, and .npz and .arff are bounded by what wrote them.
+All but .npz are streamed, so that a file's size does not matter: a case is a row, or in a .csv with the columns sample
+and feature, rows that follow each other. An .npz is bounded by what wrote it, and is read whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from vlm_tsc.archive.arrays import read_npz
 from vlm_tsc.archive.formats import READERS, suffix_of
-from vlm_tsc.archive.headed import read_arff, read_ts
+from vlm_tsc.archive.headed import arff_rows, ts_rows
 from vlm_tsc.archive.part import Part, checked
-from vlm_tsc.archive.samples import is_sample_table, read_samples
+from vlm_tsc.archive.samples import is_sample_table, sample_rows
 from vlm_tsc.archive.tables import rows, text_separator, value_rows
 from vlm_tsc.errors import InputError
 
@@ -25,12 +26,7 @@ TABLES: dict[str, Callable[[Path], str | None]] = {
     ".tsv": lambda path: "\t",
     ".txt": text_separator,
 }
-WHOLE: dict[str, Callable[[Path], Part]] = {
-    ".ts": partial(read_ts, labelled=False),
-    ".arff": partial(read_arff, labelled=False),
-    ".npz": partial(read_npz, labelled=False),
-    ".csv": partial(read_samples, labelled=False),
-}
+HEADED: dict[str, Callable[[Path], Iterator[tuple[int, np.ndarray]]]] = {".ts": ts_rows, ".arff": arff_rows}
 
 
 def table_width(path: Path) -> int | None:
@@ -51,7 +47,7 @@ def table_width(path: Path) -> int | None:
 
 
 def unlabelled_parts(path: Path, n_cases: int) -> Iterator[Part]:
-    """The cases of a file in its order: of a streamed table `n_cases` at a time, of another format all at once.
+    """The cases of a file in its order, `n_cases` at a time; those of an .npz all at once.
 
     Parameters
     ----------
@@ -68,15 +64,27 @@ def unlabelled_parts(path: Path, n_cases: int) -> Iterator[Part]:
     Raises
     ------
     InputError
-        As `formats.read`.
+        As `formats.read`; also where the rows of a sample do not follow each other.
     """
     suffix = _suffix(path)
-    if not _is_table(path, suffix):
-        yield checked(WHOLE[suffix](path), labelled=False)
+    if suffix == ".npz":
+        yield checked(read_npz(path, labelled=False), labelled=False)
         return
-    table = value_rows(path, TABLES[suffix](path))
-    while chunk := list(islice(table, n_cases)):
-        yield Part(path, [case for _, case in chunk], [""] * len(chunk), lines=[line for line, _ in chunk])
+    cases, n_channels = _cases(path, suffix), None
+    while (chunk := list(islice(cases, n_cases))) or n_channels is None:
+        lines, names = [line for line, _, _ in chunk], [name for _, name, _ in chunk if name is not None]
+        part = Part(path, [case for _, _, case in chunk], [""] * len(chunk), lines=lines, names=names or None)
+        yield checked(part, labelled=False, n_channels=n_channels)
+        n_channels = n_channels or len(part.cases[0])
+
+
+def _cases(path: Path, suffix: str) -> Iterator[tuple[int, str | None, np.ndarray]]:
+    """(line, name if the file has names, case) of a format that is streamed."""
+    if suffix in HEADED:
+        return ((line, None, case) for line, case in HEADED[suffix](path))
+    if _is_table(path, suffix):
+        return ((line, None, case) for line, case in value_rows(path, TABLES[suffix](path)))
+    return sample_rows(path)
 
 
 def _suffix(path: Path) -> str:

@@ -19,6 +19,7 @@ from vlm_tsc.config import settings_from
 from vlm_tsc.conversation.cards import DatasetCard
 from vlm_tsc.run import presentation_settings, view_settings
 from vlm_tsc.settings import USUAL_BASE
+from vlm_tsc.startup import collection_paused
 
 # What of a run's settings decides how its model answers.
 RUN_SETTINGS = ("views", "context_length", "seed", "precision", "eval_batch_size", "llava_root")
@@ -142,6 +143,7 @@ class LlavaClassifier(SeriesClassifier):
         _write_files(Path(folder), self._adapter_files)
 
     @classmethod
+    @collection_paused()
     def load(cls, folder: Path | str, settings: Mapping[str, Any] | None = None) -> LlavaClassifier:
         """A fitted classifier from a run's folder, its adapter folder, or one that `save` wrote.
 

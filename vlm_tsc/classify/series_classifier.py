@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from aeon.classification.base import BaseClassifier
 
 from vlm_tsc.archive.series_set import SeriesSet
+from vlm_tsc.startup import collection_paused
+
+with collection_paused():  # it brings pandas, scikit-learn, SciPy and numba along
+    from aeon.classification.base import BaseClassifier
 
 
 class SeriesClassifier(BaseClassifier):

@@ -14,6 +14,7 @@ import numpy as np
 
 from vlm_tsc.conversation.prompt import PromptBuilder
 from vlm_tsc.representation.downsampling import downsample
+from vlm_tsc.representation.legend import legend
 from vlm_tsc.representation.line import ChannelLayout
 from vlm_tsc.representation.styles import Style, draw_as
 
@@ -81,6 +82,16 @@ class Presentation:
     def texts(self, case: np.ndarray) -> Shown:
         """The same without its pictures, which take most of the time."""
         return Shown([], self.question(case), self.builder.lead(case))
+
+    def legend(self) -> str:
+        """What the pictures show, in words for people; nothing in TEXT_ONLY."""
+        if not self.builder.n_pictures:
+            return ""
+        texts = [legend(style, self.channels) for style in self.styles]
+        if len(texts) > 1:
+            texts = [f"Picture {i}, {self.styles[i - 1]}: {text}" for i, text in enumerate(texts, start=1)]
+        own = "those of the case itself" if self.limits is None else "the same for every case, from the training part"
+        return " ".join([*texts, f"The lowest and highest values drawn are {own}."])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` gives an equal object back."""

@@ -108,6 +108,7 @@ def run_page(run: FinishedRun) -> str:
         shares_left_out=shares_left_out,
         galleries=shown,
         cases_note=_cases_note(run, shown, n_wrong),
+        legend=run.presentation.legend() if run.presentation else "",
         command=folded(run.command),
     )
 

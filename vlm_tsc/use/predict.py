@@ -27,8 +27,8 @@ from vlm_tsc.use.trained import Trained, trained_on
 PROG = "-m vlm_tsc.use.predict"
 DESCRIPTION = (
     "Answer new series with a finished run. The input has no labels: as many columns as the training series have "
-    "values, or columns sample, feature, x_*. Tables with one case a row (.csv .tsv .txt) are read row by row and may "
-    "be of any size; other formats are read whole. The output has one row a case: its name or number, the label, the "
+    "values, or columns sample, feature, x_*, the rows of a sample together. It is read case by case and may be of any "
+    "size; an .npz is read whole. The output has one row a case: its name or number, the label, the "
     "probability of every class. An interrupted command, typed again, goes on where it was."
 )
 CHUNK = 256  # cases answered, written and noted together: a second or two of work, whatever the size of the file

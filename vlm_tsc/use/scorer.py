@@ -11,6 +11,7 @@ import numpy as np
 from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.errors import InputError
 from vlm_tsc.run import RunFolder
+from vlm_tsc.startup import collection_paused
 from vlm_tsc.terminal import bar
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def check_run(run: RunFolder) -> None:
         raise InputError("this is no such run", where=run.path, got=f"no {lacking[0]}", allowed=allowed, fix=fix)
 
 
+@collection_paused()
 def open_scorer(run: RunFolder, **machine: Any) -> Scorer:
     """The scorer of a finished run.
 

@@ -77,18 +77,20 @@ async def attempt(request: Request) -> Response:
     run, row, given = await _case(request)
     own = _presentation(run)
 
-    def prepared() -> tuple[Shown, Shown]:
+    def prepared() -> tuple[Shown, Shown, str]:
         case = read_case(run.folder.series, run.index.ids[row])
-        shown = Style.read(given, own).applied(own, run.folder.series).show(case)
+        presentation = Style.read(given, own).applied(own, run.folder.series)
+        shown = presentation.show(case)
         typed = with_markers(given.get("question", ""), len(shown.pictures))
-        return replace(shown, question=typed), _recorded(run, row)
+        return replace(shown, question=typed), _recorded(run, row), presentation.legend()
 
-    shown, recorded = await run_in_threadpool(prepared)
+    shown, recorded, legend = await run_in_threadpool(prepared)
     id_, true = run.index.ids[row], run.index.class_names[run.index.true[row]]
     length = _context_length(run)
     reply = await _with_model(request, run, lambda model: ask_once(model, shown, id_, true, length))
     bars, rest = bars_of(run, reply.prediction, MOST_BARS)
     content = {"reply": reply, "shown": shown, "bars": bars, "rest": rest, "truth": true, "size": own.size}
+    content["legend"] = legend
     return _part("reply.html.j2", run=run, own=run.index.prediction(row), changed=_changed(shown, recorded), **content)
 
 
@@ -99,7 +101,8 @@ async def classify(request: Request) -> Response:
     text = given.get("table", "")
     found = await _with_model(request, run, lambda model: classify_table(model, text))
     shown = [(one, series_panels(one.case), bars_of(run, one.prediction, MOST_BARS)) for one in found]
-    return _part("classified.html.j2", found=shown, size=run.presentation.size if run.presentation else (0, 0))
+    size = run.presentation.size if run.presentation else (0, 0)
+    return _part("classified.html.j2", run=run, found=shown, size=size)
 
 
 PARTS = {"/tokens": tokens, "/explain": explain, "/question": question, "/try": attempt, "/classify": classify}
