@@ -32,8 +32,8 @@ def draw_critical_differences(table: Grid, path: Path) -> Path:
     beside = 0.5 + max(map(len, labels)) / 8  # inches for the names on either side of a scale of 4
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*have the same performance")  # they share their ranks
-        sizes = {"width": 4 + 2 * beside, "textspace": beside}
-        figure = plot_critical_difference(table.scores(), labels, alpha=ALPHA, **sizes)[0]
+        width = 4 + 2 * beside
+        figure = plot_critical_difference(table.scores(), labels, alpha=ALPHA, width=width, textspace=beside)[0]
     return _written(figure, path)
 
 
