@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
+expect = playwright.expect  # waits; `wait_for_function` polls by `eval`, which the pages' policy forbids
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 LUMINANCE = "getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number).reduce((a, b) => a + b)"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,21 @@ import pytest
 
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import Splits
+
+
+def _keep_to_own_core() -> None:
+    """A worker of pytest-xdist, and what it starts, stays on a core of its own.
+
+    Libraries then begin one thread instead of one a core: threads of two processes that wait for each other on the same
+    cores take several times as long. Before anything of them is imported, because OpenMP counts cores only once.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
+_keep_to_own_core()
 
 
 @pytest.fixture(scope="session")

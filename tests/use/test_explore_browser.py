@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import shutil
 import threading
 import time
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import LUMINANCE, chromium, cut_off
+from tests.browser import LUMINANCE, chromium, cut_off, expect
 from tests.report.conftest import make_run
 from vlm_tsc.archive.store import read_splits
 from vlm_tsc.evaluate.predictions import read_predictions
@@ -107,7 +107,7 @@ def test_a_run_is_picked_filtered_paged_and_opened(page, address, runs):
     page.click("text=Next ›")
     assert names_on(page) == wrong[24:48]
     page.keyboard.press("ArrowLeft")
-    page.wait_for_function("document.querySelector('span.name').textContent === " + json.dumps(wrong[0]))
+    expect(page.locator("span.name").first).to_have_text(wrong[0])
     page.click(f"text={wrong[0]}")
     assert page.text_content("h1").startswith(wrong[0])
     assert page.evaluate("document.querySelector('.sheet img').naturalWidth") == 48
@@ -128,7 +128,7 @@ def test_another_question_and_picture_are_tried_and_marked(page, address):
     page.goto(f"{address}/case?run=mine/r&id={CASE}")
     page.select_option("select[name=mode]", "IMAGE_ONLY")
     page.click("text=Write the question anew")
-    page.wait_for_function("!document.querySelector('textarea').value.includes('Values')")
+    expect(page.locator("textarea").first).not_to_have_value(re.compile("Values"))
     page.select_option("select[name=limits]", "case")
     page.click("button:text-is('Ask')")
     page.wait_for_selector("#reply .warning")
@@ -145,7 +145,7 @@ def test_a_file_is_dropped_and_classified(page, address, a_run):
     page.goto(f"{address}/cases?run=mine/r")
     page.click("text=Classify new series")
     page.evaluate(DROP, [page.query_selector("textarea"), ",".join(map(str, values))])
-    page.wait_for_function("document.querySelector('textarea').value.length > 20")
+    expect(page.locator("textarea").first).to_have_value(re.compile(".{20,}"))
     page.click("button:text-is('Classify')")
     page.wait_for_selector("#answers h3")
     assert page.text_content("#answers h3 strong") in ("up", "down")
