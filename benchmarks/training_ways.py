@@ -77,7 +77,7 @@ def run(quick: bool = False) -> Result:
 
     be_quiet()
     use_all_cores()
-    rounds, steps = (1, 20) if quick else (3, 200)
+    rounds, steps = (1, 20) if quick else (2, 100)
     changes = {"batch_size": 4} if quick else {}
     with tempfile.TemporaryDirectory() as name:
         even, uneven = Path(name) / "even", Path(name) / "uneven"
