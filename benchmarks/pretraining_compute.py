@@ -87,7 +87,7 @@ def _stages(recipe: LlavaPretraining, base_folder: Path) -> dict[str, tuple[Any,
 
     processor = load_processor(base_folder)
     tower = vision_stage.TowerWithHead(llava.tower_shape(recipe))
-    model = model_of(Point(NOTHING, 0, None), recipe, processor.tokenizer)
+    model = model_of(Point(NOTHING, 0), recipe, processor.tokenizer)
     for one in (tower.tower, model):
         use_attention_for_training(one)
     seed, size, style, n_cases = recipe.seed, recipe.image_size, recipe.picture, llava.CASES_PER_EPISODE

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +20,19 @@ PARTS = {"vision": "tower.", "captions": "", "instructions": "", "episodes": "ll
 
 @dataclass(frozen=True)
 class Point:
-    """A stage, its step, and the state that was saved there; of fresh weights there is none."""
+    """A stage, its step, and the state that was saved there; of fresh weights there is none.
+
+    `labels` are what the copies of that state are called.
+    """
 
     stage: str
     step: int
-    path: Path | None
+    path: Path | None = None
+    labels: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """As `--only` takes it: "vision-1650"."""
+        """As it stands in tables: "vision-1651"."""
         return self.stage if self.path is None else f"{self.stage}-{self.step}"
 
     def weights(self) -> str:
@@ -46,37 +50,41 @@ def find_points(folder: Path) -> list[Point]:
     ----------
     folder : Path
         A work folder of the pre-training, whose finished stages count (STAGE/state.safetensors), or a folder of copies
-        of such files, made while it ran and named STAGE-STEP.safetensors; or both.
+        of such files, made while it ran and named STAGE-STEP.safetensors; or both. The step is what the file says: who
+        copies while a stage runs knows it only from the log, which is ahead of what is saved.
 
     Raises
     ------
     InputError
-        When it holds neither, or a copy that is of another step than its name says.
+        When it holds neither.
     """
     from vlm_tsc.pretrain.loop import STATE_FILE, read_step
 
-    found = {f"{stage}-{read_step(path)}": path for stage in PARTS if (path := folder / stage / STATE_FILE).is_file()}
-    for path in folder.glob("*.safetensors"):
-        if match := re.fullmatch(rf"({'|'.join(PARTS)})-(\d+)", path.stem):
-            if read_step(path) != int(match[2]):
-                raise InputError("A state is named after another step.", where=path, got=f"step {read_step(path)}")
-            found[path.stem] = path
-    if not found:
+    files = [(stage, path, ()) for stage in PARTS if (path := folder / stage / STATE_FILE).is_file()]
+    for path in sorted(folder.glob("*.safetensors")):
+        if match := re.fullmatch(rf"({'|'.join(PARTS)})-\d+", path.stem):
+            files.append((match[1], path, (path.stem,)))
+    if not files:
         allowed = "STAGE-STEP.safetensors, or STAGE/state.safetensors"
         raise InputError("There is no state of a pre-training.", where=folder, got="none", allowed=allowed)
-    points = [Point(name.split("-")[0], int(name.split("-")[1]), path) for name, path in found.items()]
+    found: dict[str, Point] = {}
+    for stage, path, label in files:
+        point = Point(stage, read_step(path), path, label)
+        known = found.setdefault(point.name, point)
+        found[point.name] = replace(known, labels=tuple(dict.fromkeys((*known.labels, *label))))
     order = [*PARTS]
-    return [Point(NOTHING, 0, None), *sorted(points, key=lambda point: (order.index(point.stage), point.step))]
+    return [Point(NOTHING, 0), *sorted(found.values(), key=lambda point: (order.index(point.stage), point.step))]
 
 
 def chosen(points: Sequence[Point], only: str | None) -> list[Point]:
-    """Those that `only` names, with commas between them; None for all."""
+    """Those that `only` names, by stage and step or as a copy is called, with commas between them; None for all."""
     if only is None:
         return list(points)
-    known: Mapping[str, Point] = {point.name: point for point in points}
+    names = {point.name: point for point in points}
+    known = {label: point for point in points for label in point.labels} | names
     if unknown := [name for name in only.split(",") if name not in known]:
-        raise InputError("There is no such point.", where="--only", got=unknown, allowed=known)
-    return [known[name] for name in dict.fromkeys(only.split(","))]
+        raise InputError("There is no such point.", where="--only", got=unknown, allowed=names)
+    return list(dict.fromkeys(known[name] for name in only.split(",")))
 
 
 def checkpoint_of(point: Point, recipe: LlavaPretraining, base_folder: Path, folder: Path) -> Path:

@@ -61,15 +61,20 @@ def test_points_that_are_not_there_are_refused(work, tmp_path):
         chosen(find_points(folder), "vision-1,vision-7")
     with pytest.raises(InputError, match="no state of a pre-training"):
         find_points(tmp_path)
-    (tmp_path / "vision-4.safetensors").write_bytes((folder / "vision-1.safetensors").read_bytes())
-    with pytest.raises(InputError, match=r"another step(.|\n)*step 1"):
-        find_points(tmp_path)
+
+
+def test_a_copy_is_of_the_step_that_is_in_it_whatever_it_is_called(work, tmp_path):
+    for name in ("vision-4", "vision-3"):
+        (tmp_path / f"{name}.safetensors").write_bytes((work[0] / "vision-1.safetensors").read_bytes())
+    points = find_points(tmp_path)
+    assert [point.name for point in points] == [NOTHING, "vision-1"]
+    assert chosen(points, "vision-4,vision-1,vision-3") == [points[1]]
 
 
 def test_a_point_costs_the_stages_before_it_and_its_own_steps():
     recipe = small_recipe()  # every stage 2 steps of 8
     each = {"vision": 1.0, "captions": 10.0, "instructions": 100.0, "episodes": 1000.0}
-    assert cost(Point(NOTHING, 0, None), recipe, each) == {"operations": 0, "examples": 0}
+    assert cost(Point(NOTHING, 0), recipe, each) == {"operations": 0, "examples": 0}
     assert cost(Point("vision", 1, None), recipe, each) == {"operations": 1.0, "examples": 8}
     assert cost(Point("episodes", 1, None), recipe, each) == {"operations": 1222.0, "examples": 6 * 8 + 8 + 8}
 
