@@ -60,7 +60,8 @@ def find_points(folder: Path) -> list[Point]:
     """
     from vlm_tsc.pretrain.loop import STATE_FILE, read_step
 
-    files = [(stage, path, ()) for stage in PARTS if (path := folder / stage / STATE_FILE).is_file()]
+    ended = {stage: folder / stage / STATE_FILE for stage in PARTS}
+    files: list[tuple[str, Path, tuple[str, ...]]] = [(stage, p, ()) for stage, p in ended.items() if p.is_file()]
     for path in sorted(folder.glob("*.safetensors")):
         if match := re.fullmatch(rf"({'|'.join(PARTS)})-\d+", path.stem):
             files.append((match[1], path, (path.stem,)))
