@@ -33,7 +33,13 @@ class Fold:
 
 
 def cross_validate(settings: Settings, train: SeriesSet, n_folds: int, seed: int) -> Iterator[Fold]:
-    """Fine-tune on all folds but one and answer that one, for every fold; yields them as they are done.
+    """Fine-tune on all of `folds_of` but one and answer that one, for every fold; yields them as they are done."""
+    for others, held_out in folds_of(train, n_folds, seed):
+        yield one_fold(settings, others, held_out, seed)
+
+
+def folds_of(train: SeriesSet, n_folds: int, seed: int) -> list[tuple[SeriesSet, SeriesSet]]:
+    """Stratified folds, each as all other cases and its own.
 
     Parameters
     ----------
@@ -54,8 +60,7 @@ def cross_validate(settings: Settings, train: SeriesSet, n_folds: int, seed: int
             allowed=f"2 to {least}" if least >= 2 else "nothing: a class has a single case",
         )
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(np.zeros(len(train.y)), train.y)
-    for others, held_out in folds:
-        yield one_fold(settings, train.select(others), train.select(held_out), seed)
+    return [(train.select(others), train.select(held_out)) for others, held_out in folds]
 
 
 def one_fold(settings: Settings, cases: SeriesSet, held_out: SeriesSet, seed: int) -> Fold:

@@ -95,12 +95,36 @@ def run_episode_stage(
     training
         More arguments of `run_stage`.
     """
+    drawn = {"seed": seed, "image_size": image_size, "n_cases": n_cases, "batch_size": batch_size, "style": style}
+    torch.manual_seed(seed)
+    model = LlavaWithHead(llava).to(llava.device)
+    batch, loss_of = episode_batches(processor, questions, **drawn), episode_loss(question_loss)
+    run_stage(model, batch, loss_of, folder=folder, plots_per_batch=batch_size, **training)
+
+
+def episode_batches(
+    processor: Any,
+    questions: Callable[[int], Any],
+    *,
+    seed: int,
+    image_size: int,
+    n_cases: int,
+    batch_size: int,
+    style: Style = "line",
+) -> Callable[[int], tuple[Any, ...]]:
+    """step -> prompts of `batch_size` cases as tensors, their episodes and classes, and the questions beside them."""
 
     def batch(step: int) -> tuple[Any, ...]:
         shown, episodes, classes = make_prompts(
             seed, step, image_size=image_size, n_episodes=batch_size // n_cases, n_cases=n_cases, style=style
         )
         return encode_prompts(processor, shown), episodes, classes, questions(step)
+
+    return batch
+
+
+def episode_loss(question_loss: Callable[[Any, Any], tuple[torch.Tensor, dict[str, float]]]) -> Callable[..., Any]:
+    """(LlavaWithHead, batch) -> the stage's loss, that of the questions in it, and figures."""
 
     def loss_of(model: Any, made: tuple[Any, ...]) -> tuple[torch.Tensor, dict[str, float]]:
         device = model.llava.device
@@ -111,6 +135,4 @@ def run_episode_stage(
         language, right = question_loss(model.llava, asked)
         return loss + language, figures | {"question_loss": language.item()} | right
 
-    torch.manual_seed(seed)
-    model = LlavaWithHead(llava).to(llava.device)
-    run_stage(model, batch, loss_of, folder=folder, plots_per_batch=batch_size, **training)
+    return loss_of

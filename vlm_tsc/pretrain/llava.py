@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ from vlm_tsc.representation.styles import Style
 from vlm_tsc.resources import find_file
 from vlm_tsc.yaml_file import read_yaml
 
-_CASES_PER_EPISODE = 8
+STAGES = ("vision", "captions", "instructions", "episodes")
+CASES_PER_EPISODE = 8
 _TOKENIZER_TEXTS = 3000
-_QUESTIONS_BESIDE = 8  # in every step of the episode stage
+QUESTIONS_BESIDE = 8  # in every step of the episode stage
 _SAME_LENGTH = 16  # examples that are padded to one length
 
 
@@ -82,14 +84,13 @@ def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int
         When `work` holds a pre-training of another configuration, or loss or gradient are no longer numbers.
     """
     note_pretraining(work, config.model_dump(mode="json"))
-    tower_config = vision_config(config.image_size, config.patch_size, config.vision_width, config.vision_layers)
     tower = run_vision_stage(
-        tower_config,
+        tower_shape(config),
         work / "vision",
         seed=config.seed,
         steps=config.vision.steps,
-        n_episodes=config.vision.batch_size // _CASES_PER_EPISODE,
-        n_cases=_CASES_PER_EPISODE,
+        n_episodes=config.vision.batch_size // CASES_PER_EPISODE,
+        n_cases=CASES_PER_EPISODE,
         learning_rate=config.vision.learning_rate,
         warmup_steps=config.vision.warmup_steps,
         workers=workers,
@@ -98,27 +99,17 @@ def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int
     tokenizer = train_tokenizer(example_texts(config.seed, _TOKENIZER_TEXTS), config.vocab_size)
     processor = build_processor(tokenizer, config.image_size, config.patch_size)
     processor.tokenizer.padding_side = "left"
-    torch.manual_seed(config.seed)
-    model = build_model(
-        tokenizer,
-        tower_config,
-        width=config.text_width,
-        layers=config.text_layers,
-        intermediate=config.text_intermediate,
-        feature_layer=config.feature_layer,
-    )
-    model.model.vision_tower.load_state_dict(tower.state_dict())
-    centre_projector(model, config)
+    model = model_around(config, tokenizer, tower.state_dict())
     nn.Module.to(model, device())
     use_attention_for_training(model)
-    loss_of = _language_loss(processor)
+    loss_of = language_loss(processor)
     for name, stage, make in (
         ("captions", config.captions, caption_example),
         ("instructions", config.instructions, question_example),
     ):
         run_stage(
             model,
-            _batches(processor, make, stage.batch_size, config.seed, config),
+            language_batches(processor, make, stage.batch_size, config.seed, config),
             loss_of,
             folder=work / name,
             plots_per_batch=stage.batch_size,
@@ -128,16 +119,37 @@ def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int
         model,
         processor,
         work / "episodes",
-        questions=_batches(processor, question_example, _QUESTIONS_BESIDE, config.seed + 1, config),
+        questions=language_batches(processor, question_example, QUESTIONS_BESIDE, config.seed + 1, config),
         question_loss=loss_of,
         seed=config.seed + 1,
         image_size=config.image_size,
-        n_cases=_CASES_PER_EPISODE,
+        n_cases=CASES_PER_EPISODE,
         batch_size=config.episodes.batch_size,
         style=config.picture,
         **_training(model, config.episodes, workers),
     )
-    _save(model, processor, out)
+    save_base(model, processor, out)
+
+
+def tower_shape(config: LlavaPretraining) -> Any:
+    """The vision tower's configuration."""
+    return vision_config(config.image_size, config.patch_size, config.vision_width, config.vision_layers)
+
+
+def model_around(config: LlavaPretraining, tokenizer: Any, tower: Mapping[str, torch.Tensor]) -> Any:
+    """The LLaVA with which the captions begin: these weights of a tower, a centred projector, a fresh decoder."""
+    torch.manual_seed(config.seed)
+    model = build_model(
+        tokenizer,
+        tower_shape(config),
+        width=config.text_width,
+        layers=config.text_layers,
+        intermediate=config.text_intermediate,
+        feature_layer=config.feature_layer,
+    )
+    model.model.vision_tower.load_state_dict(tower)
+    centre_projector(model, config)
+    return model
 
 
 def _training(model: Any, stage: StageConfig, workers: int) -> dict[str, Any]:
@@ -174,7 +186,7 @@ def centre_projector(model: Any, config: LlavaPretraining) -> None:
     nn.init.normal_(model.get_input_embeddings().weight, std=0.5)
 
 
-def _batches(processor: Any, make: Any, batch_size: int, seed: int, config: LlavaPretraining) -> Any:
+def language_batches(processor: Any, make: Any, batch_size: int, seed: int, config: LlavaPretraining) -> Any:
     """step -> examples as sub-batches: those with and without a picture cannot share a tensor, and short ones need no
     padding beside short ones."""
 
@@ -189,7 +201,7 @@ def _batches(processor: Any, make: Any, batch_size: int, seed: int, config: Llav
     return batch
 
 
-def _language_loss(processor: Any) -> Any:
+def language_loss(processor: Any) -> Any:
     """(model, sub-batches) -> mean loss over examples, and the share of answers that are right as a whole."""
 
     def loss_of(model: nn.Module, parts: list[dict[str, Any]]) -> tuple[torch.Tensor, dict[str, float]]:
@@ -237,7 +249,8 @@ def answers_right(right: torch.Tensor, labels: torch.Tensor, end: int) -> list[b
     return found
 
 
-def _save(model: Any, processor: Any, out: Path) -> None:
+def save_base(model: Any, processor: Any, out: Path) -> None:
+    """Write a checkpoint folder, bf16 safetensors; another of that name is replaced."""
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     model.cpu().to(torch.bfloat16).save_pretrained(part, max_shard_size="15MB")

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -182,3 +183,17 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | 
     if optimizer is not None:
         load_optimizer_tensors(optimizer, tensors)
     return int(tensors["step"])
+
+
+def read_weights(path: Path, part: str = "") -> dict[str, torch.Tensor]:
+    """The weights that `save_state` wrote of the module named `part` ("tower."), without that name; "" for all."""
+    prefix = f"model.{part}"
+    with safe_open(path, "pt") as file:
+        names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118, it cannot be iterated over
+        return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+
+
+def read_step(path: Path) -> int:
+    """The step at which `save_state` wrote."""
+    with safe_open(path, "pt") as file:
+        return int(file.get_tensor("step"))

@@ -134,6 +134,15 @@ def contrastive_loss(
     return losses[0] + losses[1], figures
 
 
+def vision_loss(model: Any, made: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, dict[str, float]]:
+    """The stage's loss and figures of a `TowerWithHead` on what `make_batch` returns."""
+    pixels, episodes, classes, curves = (part.to(device()) for part in made)
+    embeddings, read = model(to_pixel_values(pixels))
+    loss, figures = contrastive_loss(embeddings, episodes, classes, model.log_scale.exp().clamp(max=50.0))
+    unread = curve_loss(read, curves)
+    return loss + _CURVE_WEIGHT * unread, figures | {"curve_unread": unread.item()}
+
+
 def to_pixel_values(pixels: torch.Tensor) -> torch.Tensor:
     """uint8 0..255 -> float -1..1, as the bundled processor does."""
     return pixels.float() / 127.5 - 1.0
@@ -162,17 +171,10 @@ def run_vision_stage(
         size = config.image_size
         return make_batch(seed, step, image_size=size, n_episodes=n_episodes, n_cases=n_cases, style=style)
 
-    def loss_of(model: Any, made: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, dict[str, float]]:
-        pixels, episodes, classes, curves = (part.to(device()) for part in made)
-        embeddings, read = model(to_pixel_values(pixels))
-        loss, figures = contrastive_loss(embeddings, episodes, classes, model.log_scale.exp().clamp(max=50.0))
-        unread = curve_loss(read, curves)
-        return loss + _CURVE_WEIGHT * unread, figures | {"curve_unread": unread.item()}
-
     run_stage(
         model,
         batch,
-        loss_of,
+        vision_loss,
         folder=folder,
         steps=steps,
         learning_rate=learning_rate,
