@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from tests.test_job import FAST, only_run, write_sets
 from vlm_tsc.conversation.records import read_records
 from vlm_tsc.evaluate.evaluation import RecordedCases
 from vlm_tsc.finetune.adapter import load_adapter, load_finished
-from vlm_tsc.use import export
+from vlm_tsc.use import export, merge
 from vlm_tsc.use.merge import next_token_logits
 
 
@@ -97,6 +98,26 @@ def test_a_merge_that_loses_the_adapter_is_refused(run, tmp_path, monkeypatch, c
     assert export.main([str(run.path), "--merge", "--output", str(tmp_path / "out")]) == 2
     assert "does not answer as its adapter does" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_where_rounding_to_the_bases_format_changes_answers_it_is_written_in_fp32(
+    tiny_base, tmp_path, monkeypatch, capsys
+):
+    half = tmp_path / "half"
+    shutil.copytree(tiny_base, half)
+    AutoModelForImageTextToText.from_pretrained(tiny_base, dtype=torch.bfloat16).save_pretrained(half)
+    (tmp_path / "lora").mkdir()
+    run = trained(tmp_path / "lora", half)
+
+    def written(name: str) -> torch.dtype:
+        assert export.main([str(run.path), "--merge", "--output", str(tmp_path / name)]) == 0
+        return AutoModelForImageTextToText.from_pretrained(tmp_path / name).dtype
+
+    assert written("own") == torch.bfloat16
+    monkeypatch.setattr(merge, "LARGEST_PROBABILITY", 1e-9)  # what rounded weights cannot keep
+    assert written("wide") == torch.float32
+    assert "written in fp32 instead" in capsys.readouterr().out
+    assert export.main([str(run.path), "--merge", "--precision", "bf16", "--output", str(tmp_path / "asked")]) == 2
 
 
 def test_a_quantised_base_is_unpacked_only_when_asked(quantised_run, tiny_base, tmp_path, capsys):

@@ -36,7 +36,7 @@ class ExportOptions(BaseModel):
     merge: bool = option("export", False, "Merge the adapter into its base.")
     dequantise: bool = option("export", False, "Merge also into a base that was quantised: its weights are unpacked.")
     precision: Literal["base", "fp32", "bf16", "fp16"] = option(
-        "export", "base", "Number format of the merged weights."
+        "export", "base", "Number format of the merged weights.", unset="the base's; fp32 where that changes answers"
     )
     cases: int = option("export", 32, "Test cases on which the merged model is compared.", ge=1)
     output: UserPath | None = option("export", None, "Folder to write.", metavar="DIR", unset="RUN/export")
@@ -114,16 +114,27 @@ def _write_merged(
 ) -> str:
     """Merge, check, and write weights, processor, and how cases are shown; says what the check found."""
     from vlm_tsc.finetune.adapter import read_adapter_facts, write_adapter_facts
-    from vlm_tsc.use.merge import merge
 
-    dtype = _dtype(options.precision, base_folder)
-    model, processor, found = merge(run.adapter, base_folder, dtype, cases, dequantise=options.dequantise)
+    model, processor, found = _merged(run, base_folder, cases, options)
     model.save_pretrained(part)
     _write_processor(processor, base_folder, part)
     presentation, facts = read_adapter_facts(run.adapter)
     own = {key: value for key, value in facts.items() if key not in ("name", "hash", "quantised")}
     write_adapter_facts(part, presentation, facts["name"], base_folder, **{**own, "method": "full"})
     return str(found)
+
+
+def _merged(run: RunFolder, base_folder: Path, cases: Sequence[Any], options: ExportOptions) -> tuple[Any, Any, Any]:
+    """Model, processor and difference, in the first format that answers as the adapter does."""
+    from vlm_tsc.use.merge import AnswersDiffer, merge
+
+    *rounded, last = _formats(options.precision, base_folder)
+    for dtype in rounded:
+        try:
+            return merge(run.adapter, base_folder, dtype, cases, dequantise=options.dequantise)
+        except AnswersDiffer as problem:
+            terminal.say(f"in {str(dtype).removeprefix('torch.')} {problem.difference}: written in fp32 instead")
+    return merge(run.adapter, base_folder, last, cases, dequantise=options.dequantise)
 
 
 def _write_processor(processor: Any, base_folder: Path, part: Path) -> None:
@@ -143,16 +154,16 @@ def _write_processor(processor: Any, base_folder: Path, part: Path) -> None:
         shutil.copyfile(videos, part / videos.name)
 
 
-def _dtype(precision: str, base_folder: Path) -> Any:
-    """The format asked for; the base's own where it is one of these."""
+def _formats(precision: str, base_folder: Path) -> tuple[Any, ...]:
+    """The format asked for; else the base's own where it is one of these, and then the widest."""
     import torch
     from transformers import AutoConfig
 
     formats = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     if precision in formats:
-        return formats[precision]
+        return (formats[precision],)
     own = AutoConfig.from_pretrained(base_folder).dtype
-    return own if own in formats.values() else torch.float32
+    return tuple(dict.fromkeys((own if own in formats.values() else torch.float32, torch.float32)))
 
 
 def _spread(records: Sequence[Any], n: int) -> list[Any]:

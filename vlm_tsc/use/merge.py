@@ -45,6 +45,20 @@ class Difference:
         )
 
 
+class AnswersDiffer(InputError):
+    """The merged model does not answer as its adapter does."""
+
+    def __init__(self, difference: Difference, allowed: float, fix: str | None):
+        super().__init__(
+            "The merged model does not answer as its adapter does; nothing was written.",
+            where="--merge",
+            got=difference,
+            allowed=f"at most {allowed:g}, and the same first token in every case",
+            fix=fix,
+        )
+        self.difference = difference
+
+
 def merge(
     adapter: Path, base_folder: Path, dtype: torch.dtype, cases: Sequence[Shown], *, dequantise: bool = False
 ) -> tuple[Any, Any, Difference]:
@@ -62,7 +76,8 @@ def merge(
     Raises
     ------
     InputError
-        When the base was quantised and `dequantise` was not asked for; when the merged model answers otherwise.
+        When the base was quantised and `dequantise` was not asked for; `AnswersDiffer` when the merged model answers
+        otherwise.
     """
     model, processor, facts = load_adapter(adapter, base_folder, torch.float32)
     quantised = quantisation_in(facts)
@@ -110,10 +125,4 @@ def _check(found: Difference, dtype: torch.dtype, *, exact: bool) -> None:
     """Logits are compared where both are in float32; elsewhere one of 20 is known to 0.1 only: probabilities are."""
     changed, allowed = (found.logit, LARGEST_LOGIT) if exact else (found.probability, LARGEST_PROBABILITY)
     if found.same < found.n_cases or not changed <= allowed:
-        raise InputError(
-            "The merged model does not answer as its adapter does; nothing was written.",
-            where="--merge",
-            got=str(found),
-            allowed=f"at most {allowed:g}, and the same first token in every case",
-            fix=None if dtype == torch.float32 else "--precision fp32",
-        )
+        raise AnswersDiffer(found, allowed, None if dtype == torch.float32 else "--precision fp32")
