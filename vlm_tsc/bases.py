@@ -53,7 +53,9 @@ class BaseConfig(BaseModel):
 
     name: str = Field(description="Name used in tables and run names.")
     repository: str = Field(description="Repository id, folder, or vlm_tsc/… for a folder inside the package.")
-    revision: str | None = Field(default=None, description="Commit or tag of the repository; null for the newest.")
+    revision: str | None = Field(
+        default=None, description="Branch, tag or commit of the repository; null for the newest."
+    )
     licence: str | None = Field(default=None, description="Licence of the weights.")
     architecture: str | None = Field(default=None, description="One line for people: parts and sizes.")
     image_size: tuple[int, int] | None = Field(

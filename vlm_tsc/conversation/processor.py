@@ -63,7 +63,8 @@ def _from_hub(base: BaseConfig, llava_root: Path | str | None) -> Path:
         if local:
             log.info("downloading %s", base.repository)
     root = llava_root or "DIR"
-    fetch = f"hf download {base.repository}" + (f" --revision {base.revision}" if base.revision else "")
+    pinned = f" --revision {base.revision}" if base.revision not in (None, "main") else ""
+    fetch = f"hf download {base.repository}{pinned}"
     raise InputError(
         "This base is not on this machine and cannot be downloaded.",
         where=f"--base {base.name}",
