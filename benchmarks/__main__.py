@@ -9,7 +9,7 @@ import sys
 # name → modules
 NAMES = {"rendering": "rendering", "dataset": "data", "score": "score scoring_ways", "memory": "memory"}
 NAMES |= {"finetune": "finetune training_ways", "serve": "serve", "explain": "explain", "explore": "explore"}
-NAMES |= {"inception-time": "inception_time", "large": "large", "predict": "predict"}
+NAMES |= {"inception-time": "inception_time", "large": "large", "predict": "predict", "startup": "startup"}
 
 
 def main(argv: list[str]) -> int:

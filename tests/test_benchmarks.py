@@ -16,6 +16,7 @@ from benchmarks import (
     large,
     scoring_ways,
     serve,
+    startup,
     studies,
     study_tables,
     training_ways,
@@ -250,3 +251,10 @@ def test_the_explorer_is_looked_at_page_by_page():
     assert 0 < row.median <= row.slowest and row.first > 0 and row.memory_mb > 0
     assert replace(row, first=2.1).cells()[1][2] == "ABOVE 2 s" and row.cells()[1][2] in result.table
     assert max(map(len, str(result).splitlines())) <= WIDTH
+
+
+def test_a_start_is_measured_in_fresh_processes_and_the_last_row_has_the_aim():
+    first, last = startup.started({"nothing": "pass", "work": "sum(range(10**7))"}, rounds=1)
+    assert first.aim is None and last.aim == startup.AIM
+    assert 0 < first.processor < last.processor and first.clock > 0
+    assert replace(last, clock=2.1).cells()[-1] == "ABOVE 2 s" and replace(last, clock=1.9).cells()[-1] == "≤ 2 s"
