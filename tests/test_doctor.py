@@ -175,3 +175,13 @@ def test_findings_are_one_document_for_a_script(capsys):
     found = json.loads(capsys.readouterr().out)["findings"]
     assert [one["name"] for one in found][:2] == ["python", "versions"]
     assert {one["level"] for one in found} <= {doctor.OK, doctor.NOTE, doctor.FAIL}
+
+
+def test_a_long_finding_fits_a_terminal_and_its_paths_stay_whole(capsys):
+    path = "/" + "folder/" * 12 + "of-sets"
+    told = f"2 sets\nincomplete: no such files; fix: put incomplete_TRAIN.* and incomplete_TEST.* into {path}"
+    doctor._told("data", (doctor.NOTE, told))
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first == "  note data        2 sets" and path in others[-1]
+    assert [line for line in others if len(line) > doctor.WIDTH and path not in line] == []
+    assert others[0].startswith(" " * doctor.MARGIN + "incomplete") and others[1].startswith(" " * doctor.MARGIN + "  ")

@@ -230,7 +230,15 @@ def findings(quick: bool, tell: Callable[[str, Finding], None]) -> dict[str, Fin
 
 def _told(name: str, finding: Finding) -> None:
     level, text = finding
-    print(f"  {level:<5}{name:<12}{text}".replace("\n", "\n" + " " * MARGIN))
+    lines = [line for told in text.split("\n") for line in _fitted(told)]
+    print(f"  {level:<5}{name:<12}{lines[0]}", *lines[1:], sep="\n" + " " * MARGIN)
+
+
+def _fitted(text: str) -> list[str]:
+    """A line of a finding in as many as a terminal needs; a path or an option stays whole, to be copied."""
+    return textwrap.wrap(
+        text, WIDTH - MARGIN, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    ) or [""]
 
 
 if __name__ == "__main__":
