@@ -88,7 +88,8 @@ def test_the_table_has_the_series_and_its_map_and_the_figure_says_what_it_shows(
     np.testing.assert_array_equal([float(row[2]) for row in rows], case[0])
     assert [int(row[1]) for row in rows] == list(range(1, 31))
     figure = (run.explanations / "train-00001.svg").read_text()
-    assert all(text in figure for text in ("time (points)", "drop (nats)", "value", "train-00001 of mine"))
+    told = ("time (points)", "drop (nats)", "value", "train-00001 of mine", "orange speaks for the class")
+    assert all(text in figure for text in told)
     facts = json.loads((run.explanations / "train-00001.json").read_text())
     assert facts["fill"] == "mean" and {one["length"] for one in facts["windows"]} == {8, 4}
     highest = max(rows, key=lambda row: float(row[3]))

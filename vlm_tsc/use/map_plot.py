@@ -19,6 +19,7 @@ INK, FOR, AGAINST, SOFT = "#1b1f24", "#d55e00", "#0072b2", "#57606a"
 FORMATS = (".svg", ".png", ".pdf")
 _LONGEST_TITLE = 60
 _LETTERS = 14  # of the figure's title, to an inch
+_KEY = "orange speaks for the class: without it, its answer is less likely; blue speaks against it"
 _DPI = 200  # of a .png: crisp at twice its size on a screen
 
 
@@ -68,6 +69,7 @@ def draw_panels(path: Path, panels: Sequence[Panel], columns: int, title: str, t
         width = max(6.4, 3.4 * columns)
         figure = Figure(figsize=(width, 0.8 + 2.1 * rows), layout="constrained")
         figure.suptitle(textwrap.fill(plain(title, 200), round(_LETTERS * width)), fontsize=10)
+        figure.supxlabel(_KEY, fontsize=8, color=SOFT)
         axes = figure.subplots(2 * rows, columns, squeeze=False, sharex=True, height_ratios=[3, 2] * rows)
         limits = _limits(panels)
         for i, panel in enumerate(panels):
