@@ -35,7 +35,24 @@ def test_methods_by_datasets_over_seeds():
     assert entry.accuracy == pytest.approx(0.85) and entry.deviation == pytest.approx(np.std([0.8, 0.9], ddof=1))
     means = {method.name: (method.mean_accuracy, method.n_sets) for method in table.methods}
     assert means == {"plot-llava-mini BASELINE": (pytest.approx(0.775), 2), "majority class": (0.6, 1)}
-    assert [method.name for method in table.complete] == ["plot-llava-mini BASELINE"]
+    # on A there is nothing to be ranked against
+    assert [cases.dataset for cases in table.ranked] == ["B"]
+    assert [method.name for method in table.complete] == ["plot-llava-mini BASELINE", "majority class"]
+
+
+def test_a_method_that_lacks_a_compared_set_has_no_rank():
+    runs = [*runs_on("AB", majority=0.5, **{"1nn_ed": 0.9}), *runs_on("A", **{"1nn_dtw": 0.8})]
+    assert {method.name: method.mean_rank for method in grid(runs).methods} == {
+        "1NN-ED": 1,
+        "majority class": 2,
+        "1NN-DTW": None,
+    }
+
+
+def test_a_set_of_one_method_costs_nobody_the_diagram():
+    three = {"majority": 0.5, "1nn_ed": 0.9, "1nn_dtw": 0.8}
+    table = grid([*runs_on(SETS, **three), *runs_on(["Alone"], majority=0.7)])
+    assert too_few(table) is None and rank_diagram(table).n_sets == len(SETS) and len(table.sets) == len(SETS) + 1
 
 
 def test_splits_and_test_parts_are_rows_of_their_own():
@@ -174,7 +191,8 @@ def test_a_column_is_one_experiment_on_every_set():
     table = grid(runs)
     found = {method.name: (method.mean_accuracy, method.n_sets) for method in table.methods}
     assert found == {"InceptionTime, epochs 1500": (pytest.approx(0.85), 2), "InceptionTime, epochs 2": (0.5, 1)}
-    assert [method.name for method in table.complete] == ["InceptionTime, epochs 1500"]
+    # ranks are of B alone: on A there is one of them
+    assert [method.name for method in table.complete] == list(found)
 
 
 def test_where_nothing_differs_a_column_has_its_title():

@@ -41,7 +41,7 @@ class Method:
     name: str
     is_published: bool
     mean_accuracy: float
-    mean_rank: float | None  # None unless every set has a figure of it
+    mean_rank: float | None  # None unless every ranked set has a figure of it
     n_sets: int
 
 
@@ -58,20 +58,21 @@ class Cases:
 
 @dataclass(frozen=True)
 class Grid:
-    """Method × dataset."""
+    """Method × dataset. `ranked`: the sets that ranks are over, see `_ranked`."""
 
     methods: list[Method]
     sets: list[Cases]
+    ranked: list[Cases]
 
     @property
     def complete(self) -> list[Method]:
-        """The methods with a figure on every set, the best mean rank first."""
+        """The methods with a figure on every ranked set, the best mean rank first."""
         ranked = [method for method in self.methods if method.mean_rank is not None]
         return sorted(ranked, key=lambda method: method.mean_rank or 0)
 
     def scores(self) -> np.ndarray:
-        """Accuracies (n_sets, n_methods) of the `complete` methods, in their order."""
-        return np.array([[cases.entries[method.name].accuracy for method in self.complete] for cases in self.sets])
+        """Accuracies (n_ranked, n_methods) of the `complete` methods, in their order."""
+        return np.array([[cases.entries[method.name].accuracy for method in self.complete] for cases in self.ranked])
 
 
 def by_split(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -95,10 +96,16 @@ def grid(runs: Sequence[Run]) -> Grid:
     measured = list(dict.fromkeys(row.name for row in by_kind))
     sets = [_cases(*cases, group) for cases, group in found]
     others = dict.fromkeys(name for cases in sets for name in cases.entries if name not in measured)
-    complete = [name for name in (*measured, *others) if all(name in cases.entries for cases in sets)]
-    ranks = _mean_ranks(sets, complete)
+    ranked = _ranked(sets)
+    complete = [name for name in (*measured, *others) if all(name in cases.entries for cases in ranked)]
+    ranks = _mean_ranks(ranked, complete)
     methods = [_method(name, name in others, sets, ranks.get(name)) for name in (*measured, *others)]
-    return Grid(methods, sets)
+    return Grid(methods, sets, ranked)
+
+
+def _ranked(sets: list[Cases]) -> list[Cases]:
+    """The sets that compare anything: a single method's own would leave all others without a rank."""
+    return [cases for cases in sets if len(cases.entries) > 1] or sets
 
 
 def _cases(dataset: str, split: str, n_cases: int, group: list[Row]) -> Cases:

@@ -56,7 +56,7 @@ class RankDiagram:
 
 def too_few(table: Grid) -> str | None:
     """Why there is no diagram, for people; None when there can be one."""
-    n_methods, n_sets = len(table.complete), len(table.sets)
+    n_methods, n_sets = len(table.complete), len(table.ranked)
     if n_methods >= LEAST_METHODS and n_sets >= LEAST_SETS:
         return None
     return (
@@ -86,7 +86,7 @@ def rank_diagram(table: Grid) -> RankDiagram:
         for n, (i, j) in enumerate(groups)
     ]
     height = max(method.y for method in methods) + 12
-    return RankDiagram(axis, methods, bars, p_friedman, _SCALE_Y, height, len(table.sets))
+    return RankDiagram(axis, methods, bars, p_friedman, _SCALE_Y, height, len(table.ranked))
 
 
 def same(scores: np.ndarray) -> np.ndarray:
