@@ -66,10 +66,11 @@ def started(sides: Mapping[str, str], rounds: int) -> tuple[Started, ...]:
             seconds = _seconds(code)
             found[name] += [seconds] * (i > 0)
     last = list(sides)[-1]
-    return tuple(
-        Started(name, *map(statistics.median, zip(*times, strict=True)), AIM if name == last else None)
-        for name, times in found.items()
-    )
+    rows = []
+    for name, times in found.items():
+        clock, processor = (statistics.median(column) for column in zip(*times, strict=True))
+        rows.append(Started(name, clock, processor, AIM if name == last else None))
+    return tuple(rows)
 
 
 def _adapter(folder: Path) -> Path:
