@@ -15,7 +15,14 @@ from safetensors.torch import load_file
 
 from tests.conftest import make_set
 from vlm_tsc.answer.ask import ask
-from vlm_tsc.answer.batch import IGNORED, answer_trie, class_weights, encode_examples, supervised_tokens
+from vlm_tsc.answer.batch import (
+    IGNORED,
+    answer_trie,
+    class_weights,
+    encode_examples,
+    mixed_labels,
+    supervised_tokens,
+)
 from vlm_tsc.answer.model import load_model
 from vlm_tsc.bases import LORA_TARGETS
 from vlm_tsc.conversation.answers import AnswerMap
@@ -65,15 +72,15 @@ def fit(base: Path, adapter: Path, steps: int = 4, **changes):
     return fit_adapter(model, processor, train, validation, augmented, adapter, **(options | changes)), processor
 
 
-@pytest.mark.parametrize("with_validation", [False, True])
-def test_stopped_and_resumed_equals_uninterrupted(tiny_base, tmp_path, monkeypatch, with_validation):
-    validation = make_set(6, 5, "validation") if with_validation else None
-    fit(tiny_base, tmp_path / "whole" / "adapter", validation=validation)
+@pytest.mark.parametrize(("with_validation", "mixup"), [(False, 0.0), (True, 1.0)])
+def test_stopped_and_resumed_equals_uninterrupted(tiny_base, tmp_path, monkeypatch, with_validation, mixup):
+    options = {"validation": make_set(6, 5, "validation") if with_validation else None, "mixup": mixup}
+    fit(tiny_base, tmp_path / "whole" / "adapter", **options)
 
     with stopped_after_two(monkeypatch):
-        fit(tiny_base, tmp_path / "parts" / "adapter", validation=validation)
+        fit(tiny_base, tmp_path / "parts" / "adapter", **options)
     assert last_whole_checkpoint(tmp_path / "parts" / "checkpoints")
-    fit(tiny_base, tmp_path / "parts" / "adapter", validation=validation)
+    fit(tiny_base, tmp_path / "parts" / "adapter", **options)
 
     whole, parts = (load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("whole", "parts"))
     assert whole.keys() == parts.keys()
@@ -203,6 +210,31 @@ def test_the_loss_equals_the_models_own_over_full_logits(tiny_base):
     theirs = torch.stack([model(**row).loss for row in rows]).mean()  # each answer counts as much as any other
     ours = AnswerTrainer.compute_loss(type("T", (), {"answer_smoothing": 0.0})(), model, dict(batch))
     torch.testing.assert_close(ours, theirs)
+
+
+def test_the_loss_of_a_mixture_is_the_mean_of_both_answers_where_they_part(tiny_base):
+    """Against log-probabilities of full passes: "A" and "AB" part behind their first token or at it, "B" at once."""
+    model, processor = load_model(tiny_base)
+    shown = [PRESENTATION.show(case) for case in make_set(3, 0).X]
+    a, ab, b = answer_trie(processor, shown[0].question, ("A", "AB", "B")).answers
+    classes, others, share = [ab, a, b], [a, b, b], torch.tensor([0.75, 0.6, 1.0])
+    batch = encode_examples(processor, shown, classes)
+    batch |= {"others": mixed_labels(batch["labels"], classes, others), "share": share}
+    found = AnswerTrainer.compute_loss(type("T", (), {"answer_smoothing": 0.0})(), model, dict(batch))
+
+    with torch.no_grad():
+        inputs = {k: v for k, v in batch.items() if k not in ("labels", "others", "share")}
+        log_p = model(**inputs).logits.float().log_softmax(-1)
+    expected = 0.0
+    for row, own, other, part in zip(log_p, classes, others, share, strict=True):
+        predicted = row[-len(own) - 1 : -1]
+        targets = torch.nn.functional.one_hot(torch.tensor(own), predicted.shape[-1]).float()
+        parting = next((i for i in range(len(own)) if own[i] != other[i]), None)
+        if parting is not None:
+            targets[parting] *= part
+            targets[parting, other[parting]] += 1 - part
+        expected -= (targets * predicted).sum() / len(own) / len(classes)
+    torch.testing.assert_close(found, expected)
 
 
 EXPLAINED = replace(PRESENTATION, builder=replace(PRESENTATION.builder, mode="WITH_RATIONALE"))

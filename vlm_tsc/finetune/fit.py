@@ -16,7 +16,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.trainer_utils import set_seed
 
 from vlm_tsc.answer.ask import ask
-from vlm_tsc.answer.batch import answer_trie, class_weights, encode_examples, supervised_tokens
+from vlm_tsc.answer.batch import answer_trie, class_weights, encode_examples, mixed_labels, supervised_tokens
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.bases import Part
 from vlm_tsc.conversation.augmented import Augmented
@@ -63,6 +63,7 @@ def fit_adapter(
     precision: torch.dtype,
     seed: int,
     checkpoint_steps: int,
+    mixup: float = 0.0,
     gradient_checkpointing: bool = False,
     deepspeed: Path | None = None,
     members: Sequence[Path] = (),
@@ -103,6 +104,7 @@ def fit_adapter(
         n_draws=steps * step_cases,
         seed=seed,
         step=step_cases if step_cases > batch_size else 1,  # one batch is padded to its longest in whatever order
+        mixup=mixup,
     )
     checkpoints = checkpoints_beside(adapter_folder)
     checkpoint = last_whole_checkpoint(checkpoints)
@@ -143,8 +145,13 @@ def fit_adapter(
 
     def collate(examples: list[Draw]) -> dict[str, Any]:
         made = encode_examples(processor, [one.shown for one in examples], [tokens(one) for one in examples])
+        classes = [of_class[one.answer] for one in examples]
         if lead:
-            made["weights"] = class_weights(made["labels"], [len(of_class[one.answer]) for one in examples])
+            made["weights"] = class_weights(made["labels"], [len(ids) for ids in classes])
+        if mixup > 0:
+            others = [of_class[one.other or one.answer] for one in examples]
+            made["others"] = mixed_labels(made["labels"], classes, others)
+            made["share"] = torch.tensor([one.share for one in examples])
         return made
 
     def validate() -> dict[str, float]:

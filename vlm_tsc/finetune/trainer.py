@@ -63,24 +63,22 @@ class AnswerTrainer(Trainer):
 
         Were all tokens of a batch alike, an answer of two tokens would count twice, and the loss would change with how
         a batch is split. `weights` of the labels' shape, each row summing to 1, replace the mean over a case's tokens.
-        Logits are computed for the answers' columns alone: the vocabulary is the widest layer, and a prompt has a
-        hundred times more tokens than its answer.
+        Of mixed cases `share` (n_cases,) of the loss is on `labels`, the rest on `others`, of the same shape. Logits
+        are computed for the answers' columns alone: the vocabulary is the widest layer, and a prompt has a hundred
+        times more tokens than its answer.
         """
         labels, weights = inputs.pop("labels"), inputs.pop("weights", None)
+        others, share = inputs.pop("others", None), inputs.pop("share", None)
         width = labels.shape[1]
         outputs = model(**inputs, logits_to_keep=width + 1, use_cache=False)
         logits = outputs.logits[:, :-1].float()  # column i predicts token i + 1
-        loss = F.cross_entropy(
-            logits.flatten(0, 1),
-            labels.flatten(),
-            ignore_index=IGNORED,
-            label_smoothing=self.answer_smoothing,
-            reduction="none",
-        )
+        loss = _per_token(logits, labels, self.answer_smoothing)
+        if others is not None and share is not None:
+            loss = share[:, None] * loss + (1 - share[:, None]) * _per_token(logits, others, self.answer_smoothing)
         if weights is None:
             supervised = labels != IGNORED
             weights = supervised / supervised.sum(1, keepdim=True)
-        loss = (loss * weights.flatten()).sum() / len(weights)
+        loss = (loss * weights).sum() / len(weights)
         return (loss, outputs) if return_outputs else loss
 
     def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
@@ -193,6 +191,13 @@ class AnswerTrainer(Trainer):
         path = Path(checkpoint or "") / f"random_state_{self.args.process_index}.safetensors"
         if checkpoint is not None and path.exists():
             load_random_state(path)
+
+
+def _per_token(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Cross-entropy (n_cases, width) of logits (n_cases, width, vocabulary)."""
+    return F.cross_entropy(
+        logits.transpose(1, 2), labels, ignore_index=IGNORED, label_smoothing=smoothing, reduction="none"
+    )
 
 
 def _misfit(names: Collection[str]) -> InputError:
