@@ -42,6 +42,7 @@ GENERIC_DEFAULTS: dict[str, Any] = {
     "batch_size": 4,
     "augment": 1.0,
     "mixup": 0.0,
+    "teacher": "none",
     "eval_batch_size": 8,
     "views": 1,
 }

@@ -205,6 +205,12 @@ class Settings(BaseModel):
         unset=BASE,
         allowed="none, or a number of at least 0 and at most 10",
     )
+    teacher: Literal["none", "tower"] | None = option(
+        "training",
+        None,
+        "Train half on the labels and half on the answers of a linear classifier on the untrained base's vision tower.",
+        unset=BASE,
+    )
     label_smoothing: float = option("training", 0.0, "Label smoothing.", ge=0, lt=1)
     precision: Literal["auto", "fp32", "bf16"] = option("training", "auto", "Number format of the computation.")
     deepspeed: ShippedPath | None = option(

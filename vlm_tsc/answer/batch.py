@@ -111,25 +111,6 @@ def supervised_tokens(processor: Any, shown: Shown, answer: str, of_class: Seque
     return whole
 
 
-def mixed_labels(
-    labels: torch.Tensor, classes: Sequence[Sequence[int]], others: Sequence[Sequence[int]]
-) -> torch.Tensor:
-    """`labels` (n_cases, width) with the token of the other class where its answer parts from the case's own.
-
-    Parameters
-    ----------
-    classes, others : sequences of sequences of int
-        Tokens of each case's class, which its labels end with, and of the one it is mixed with. What follows behind
-        the parting stays that of `classes`: the other answer's rest would need a pass of its own.
-    """
-    mixed = labels.clone()
-    for row, own, other in zip(mixed, classes, others, strict=True):
-        parting = next((i for i, (a, b) in enumerate(zip(own, other, strict=False)) if a != b), None)
-        if parting is not None:  # no answer is the beginning of another: each ends with the end token
-            row[len(row) - len(own) + parting] = other[parting]
-    return mixed
-
-
 def class_weights(labels: torch.Tensor, n_class_tokens: Sequence[int]) -> torch.Tensor:
     """Weights of the loss of `labels` (n_cases, width), each row summing to 1: half for the class, half for the rest.
 

@@ -31,6 +31,10 @@ class Draw:
     other: str = ""
     share: float = 1.0
 
+    def shares(self, answers: Sequence[str]) -> list[float]:
+        """How much of the case is of each class, in the order of their `answers`."""
+        return [self.share * (one == self.answer) + (1 - self.share) * (one == self.other) for one in answers]
+
 
 class TrainingDraws(Dataset):
     """Draws of `n_draws` training examples.

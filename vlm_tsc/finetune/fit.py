@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.trainer_utils import set_seed
 
 from vlm_tsc.answer.ask import ask
-from vlm_tsc.answer.batch import answer_trie, class_weights, encode_examples, mixed_labels, supervised_tokens
+from vlm_tsc.answer.batch import answer_trie, class_weights, encode_examples, supervised_tokens
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.bases import Part
 from vlm_tsc.conversation.augmented import Augmented
@@ -30,9 +31,13 @@ from vlm_tsc.finetune.plan import zero_stage
 from vlm_tsc.finetune.preflight import check_sees_picture, check_supervision
 from vlm_tsc.finetune.progress import Curves, Finite, OnLog, ProgressLines
 from vlm_tsc.finetune.ranks import Batches, deepspeed_for, note_batches
+from vlm_tsc.finetune.soft_answers import SoftAnswers
+from vlm_tsc.finetune.teacher import TowerTeacher, base_of
 from vlm_tsc.finetune.trainer import AnswerTrainer
 from vlm_tsc.launcher import n_processes
 from vlm_tsc.terminal import is_first
+
+log = logging.getLogger(__name__)
 
 _PREFLIGHT_CASES = 8
 _PREFLIGHT_CASES_ZERO_3 = 1  # whole on the CPU of every rank, where 7B take minutes for eight
@@ -64,6 +69,7 @@ def fit_adapter(
     seed: int,
     checkpoint_steps: int,
     mixup: float = 0.0,
+    teacher: bool = False,
     gradient_checkpointing: bool = False,
     deepspeed: Path | None = None,
     members: Sequence[Path] = (),
@@ -140,6 +146,17 @@ def fit_adapter(
         disable_tqdm=True,  # our own lines are shorter
     )
 
+    soft = SoftAnswers(trie.answers) if mixup > 0 or teacher else None
+    teach = None
+    if teacher and presentation.builder.n_pictures:
+        if stage == 3:
+            log.warning("without a teacher: under ZeRO-3 no process holds a whole tower")
+        else:
+            first = arguments.main_process_first(local=False, desc="teacher")
+            how = {"batch_size": eval_batch_size, "precision": precision, "first": first}
+            names = projector_names(base_of(model), patterns)
+            teach = TowerTeacher.of(model, processor, draws, answers.answers, checkpoints, projector=names, **how).teach
+
     def tokens(one: Draw) -> list[int]:
         return supervised_tokens(processor, one.shown, one.answer, of_class[one.answer])
 
@@ -148,10 +165,9 @@ def fit_adapter(
         classes = [of_class[one.answer] for one in examples]
         if lead:
             made["weights"] = class_weights(made["labels"], [len(ids) for ids in classes])
-        if mixup > 0:
-            others = [of_class[one.other or one.answer] for one in examples]
-            made["others"] = mixed_labels(made["labels"], classes, others)
-            made["share"] = torch.tensor([one.share for one in examples])
+        if soft is not None:
+            made["own"] = torch.tensor([answers.answers.index(one.answer) for one in examples])
+            made["shares"] = torch.tensor([one.shares(answers.answers) for one in examples])
         return made
 
     def validate() -> dict[str, float]:
@@ -174,6 +190,8 @@ def fit_adapter(
         projector=projector,
         projector_learning_rate=projector_learning_rate,
         label_smoothing=label_smoothing,
+        soft=soft,
+        teach=teach,
         on_checkpoint=watch.note,
         callbacks=[Finite(), ProgressLines(progress), *([Curves(on_log)] if on_log else [])],
     )
