@@ -210,6 +210,7 @@ def fit_adapter(
         if trainer.is_world_process_zero():
             quantisation = quantisation_of(method, patterns)
             training: dict[str, Any] = {"method": method, "steps": steps, "augment": augmented.strength}
+            training |= {"mixup": mixup, "teacher": "none" if teach is None else "tower"}
             training["seconds"] = round(watch.seconds, 1)
             if quantisation is not None:
                 training["quantised"] = quantisation.to_dict()

@@ -141,7 +141,8 @@ def _pictures_seen(
     chosen = np.random.default_rng(augmented.seed).permutation(len(labels))
     _, firsts = np.unique(labels[chosen], return_index=True)  # however rare a class is, a case of it comes along
     chosen = np.concatenate([chosen[firsts], np.delete(chosen, firsts)])[:_MOST]
-    cases, ids = [draws.cases[i] for i in chosen], [draws.ids[i] for i in chosen]
+    cases = [draws.cases[i] for i in chosen]
+    ids = [draws.ids[i] for i in chosen]
     n_views = min(_VIEWS, _MOST // len(cases) - 1) if augmented.strength > 0 else 0
     views = [ViewedCases(cases, ids, replace(augmented, strength=0.0), 0)]
     views += [ViewedCases(cases, ids, augmented, epoch) for epoch in range(n_views)]
