@@ -146,16 +146,23 @@ def fit_adapter(
         disable_tqdm=True,  # our own lines are shorter
     )
 
+    watch.start()
     soft = SoftAnswers(trie.answers) if mixup > 0 or teacher else None
+    if teacher and stage == 3:
+        log.warning("trained without the teacher: under ZeRO-3 no process holds a whole tower")
     teach = None
-    if teacher and presentation.builder.n_pictures:
-        if stage == 3:
-            log.warning("without a teacher: under ZeRO-3 no process holds a whole tower")
-        else:
-            first = arguments.main_process_first(local=False, desc="teacher")
-            how = {"batch_size": eval_batch_size, "precision": precision, "first": first}
-            names = projector_names(base_of(model), patterns)
-            teach = TowerTeacher.of(model, processor, draws, answers.answers, checkpoints, projector=names, **how).teach
+    if teacher and stage != 3 and presentation.builder.n_pictures:
+        teach = TowerTeacher.of(
+            model,
+            processor,
+            draws,
+            answers.answers,
+            checkpoints,
+            projector=projector_names(base_of(model), patterns),
+            batch_size=eval_batch_size,
+            precision=precision,
+            first=arguments.main_process_first(local=False, desc="teacher"),
+        ).teach
 
     def tokens(one: Draw) -> list[int]:
         return supervised_tokens(processor, one.shown, one.answer, of_class[one.answer])
@@ -198,7 +205,6 @@ def fit_adapter(
     trainer.remove_callback(PrinterCallback)
     n_seen = _PREFLIGHT_CASES_ZERO_3 if stage == 3 else _PREFLIGHT_CASES
     _preflight(model, processor, draws, tokens, precision, n_seen)
-    watch.start()
     with full_disk_named(adapter_folder.parent):
         if trainer.is_world_process_zero():
             note_batches(checkpoints, Batches(step_cases, steps, stage))

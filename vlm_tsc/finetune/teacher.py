@@ -140,7 +140,7 @@ def _pictures_seen(
     labels = np.array([answers.index(answer) for answer in draws.answers])
     chosen = np.random.default_rng(augmented.seed).permutation(len(labels))
     _, firsts = np.unique(labels[chosen], return_index=True)  # however rare a class is, a case of it comes along
-    chosen = np.concatenate([chosen[firsts], np.delete(chosen, firsts)])[:_MOST]
+    chosen = [*map(int, chosen[firsts]), *map(int, np.delete(chosen, firsts))][:_MOST]
     cases = [draws.cases[i] for i in chosen]
     ids = [draws.ids[i] for i in chosen]
     n_views = min(_VIEWS, _MOST // len(cases) - 1) if augmented.strength > 0 else 0
