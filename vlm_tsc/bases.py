@@ -41,6 +41,8 @@ GENERIC_DEFAULTS: dict[str, Any] = {
     "learning_rate": 2e-4,
     "batch_size": 4,
     "augment": 1.0,
+    "mixup": 0.0,
+    "teacher": "none",
     "eval_batch_size": 8,
     "views": 1,
 }

@@ -198,6 +198,19 @@ class Settings(BaseModel):
         unset=BASE,
         allowed="none, or a number of at least 0 and at most 10",
     )
+    mixup: Annotated[float, BeforeValidator(_strength), Field(ge=0, le=10)] | None = option(
+        "training",
+        None,
+        "Train on mixtures of two cases, shares from Beta(N, N); none, or with --augment none, on single cases.",
+        unset=BASE,
+        allowed="none, or a number of at least 0 and at most 10",
+    )
+    teacher: Literal["none", "tower"] | None = option(
+        "training",
+        None,
+        "Train half on the labels and half on the answers of a linear classifier on the untrained base's vision tower.",
+        unset=BASE,
+    )
     label_smoothing: float = option("training", 0.0, "Label smoothing.", ge=0, lt=1)
     precision: Literal["auto", "fp32", "bf16"] = option("training", "auto", "Number format of the computation.")
     deepspeed: ShippedPath | None = option(

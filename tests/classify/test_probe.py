@@ -72,10 +72,11 @@ def test_the_base_is_opened_once_and_not_pickled(tiny_base, monkeypatch):
     assert len(opened) == 2
 
 
-def by_column(tokens: torch.Tensor, side: int) -> torch.Tensor:
-    """The mean token and the mean of each column, of `(n_pictures, side * side, width)`."""
+def pooled(tokens: torch.Tensor, side: int) -> torch.Tensor:
+    """The mean token, and the means of each column and each row, of `(n_pictures, side * side, width)`."""
     columns = [tokens[:, column::side].mean(1) for column in range(side)]
-    return torch.cat([tokens.mean(1), *columns], dim=1)
+    rows = [tokens[:, row * side : (row + 1) * side].mean(1) for row in range(side)]
+    return torch.cat([tokens.mean(1), *columns, *rows], dim=1)
 
 
 def shown_cases(size: int, n: int = 5):
@@ -95,7 +96,7 @@ def check_llavas_tower(model, processor, size, side):
     with torch.no_grad():
         states = model.model.vision_tower(inputs["pixel_values"], output_hidden_states=True).hidden_states
     tokens = states[model.config.vision_feature_layer][:, 1:]
-    expected = by_column(tokens, side).numpy()
+    expected = pooled(tokens, side).numpy()
     np.testing.assert_allclose(vision_features(model, processor, shown), expected, atol=1e-5)
 
 
@@ -119,7 +120,7 @@ def test_every_tile_of_a_picture_has_features(family, tmp_path):
     first = 1 if model.config.vision_feature_select_strategy == "default" else 0  # the class token is left out
     tokens = states[model.config.vision_feature_layer][:, first:]
     side = model.config.vision_config.image_size // model.config.vision_config.patch_size
-    expected = by_column(tokens, side).reshape(len(shown), -1).numpy()
+    expected = pooled(tokens, side).reshape(len(shown), -1).numpy()
     np.testing.assert_allclose(vision_features(model, processor, shown), expected, atol=1e-5)
 
 
@@ -139,7 +140,7 @@ def test_patches_in_windows_are_read_in_the_order_of_the_picture(tmp_path):
     assert windows.tolist() != sorted(windows.tolist()), "or there is nothing to put in order"
     tokens = read[torch.argsort(windows)].view(len(shown), -1, read.shape[-1])
     side = int(grid[0, 2]) // tower.spatial_merge_size
-    np.testing.assert_allclose(vision_features(model, processor, shown), by_column(tokens, side).numpy(), atol=1e-5)
+    np.testing.assert_allclose(vision_features(model, processor, shown), pooled(tokens, side).numpy(), atol=1e-5)
 
 
 def test_vision_features_of_smolvlm_are_its_towers_patches_side_by_side(tmp_path):
@@ -151,7 +152,7 @@ def test_vision_features_of_smolvlm_are_its_towers_patches_side_by_side(tmp_path
         states = model.model.vision_model(inputs["pixel_values"].flatten(0, 1)).last_hidden_state
         tokens = model.model.connector.pixel_shuffle(states, model.model.connector.scale_factor)
     side = size // model.config.vision_config.patch_size // model.model.connector.scale_factor
-    np.testing.assert_allclose(vision_features(model, processor, shown), by_column(tokens, side).numpy(), atol=1e-5)
+    np.testing.assert_allclose(vision_features(model, processor, shown), pooled(tokens, side).numpy(), atol=1e-5)
 
 
 def test_a_base_without_a_known_projector_is_refused(tiny_base, monkeypatch):

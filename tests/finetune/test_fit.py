@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import types
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from vlm_tsc.finetune.draws import Draw, TrainingDraws
 from vlm_tsc.finetune.fit import fit_adapter
 from vlm_tsc.finetune.parts import quantisation_of
 from vlm_tsc.finetune.preflight import check_sees_picture, check_supervision
+from vlm_tsc.finetune.soft_answers import SoftAnswers
 from vlm_tsc.finetune.trainer import AnswerTrainer
 
 PRESENTATION = Presentation(PromptBuilder(AnswerMap(("down", "up")), mode="IMAGE_ONLY"), (32, 32))
@@ -65,15 +67,16 @@ def fit(base: Path, adapter: Path, steps: int = 4, **changes):
     return fit_adapter(model, processor, train, validation, augmented, adapter, **(options | changes)), processor
 
 
-@pytest.mark.parametrize("with_validation", [False, True])
-def test_stopped_and_resumed_equals_uninterrupted(tiny_base, tmp_path, monkeypatch, with_validation):
-    validation = make_set(6, 5, "validation") if with_validation else None
-    fit(tiny_base, tmp_path / "whole" / "adapter", validation=validation)
+@pytest.mark.parametrize(("with_validation", "mixup"), [(False, 0.0), (True, 1.0)])
+def test_stopped_and_resumed_equals_uninterrupted(tiny_base, tmp_path, monkeypatch, with_validation, mixup):
+    options = {"validation": make_set(6, 5, "validation") if with_validation else None}
+    options |= {"mixup": mixup, "teacher": mixup > 0}
+    fit(tiny_base, tmp_path / "whole" / "adapter", **options)
 
     with stopped_after_two(monkeypatch):
-        fit(tiny_base, tmp_path / "parts" / "adapter", validation=validation)
+        fit(tiny_base, tmp_path / "parts" / "adapter", **options)
     assert last_whole_checkpoint(tmp_path / "parts" / "checkpoints")
-    fit(tiny_base, tmp_path / "parts" / "adapter", validation=validation)
+    fit(tiny_base, tmp_path / "parts" / "adapter", **options)
 
     whole, parts = (load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("whole", "parts"))
     assert whole.keys() == parts.keys()
@@ -203,6 +206,31 @@ def test_the_loss_equals_the_models_own_over_full_logits(tiny_base):
     theirs = torch.stack([model(**row).loss for row in rows]).mean()  # each answer counts as much as any other
     ours = AnswerTrainer.compute_loss(type("T", (), {"answer_smoothing": 0.0})(), model, dict(batch))
     torch.testing.assert_close(ours, theirs)
+
+
+def test_the_loss_of_a_mixture_is_shared_where_its_answers_part(tiny_base):
+    """Against log-probabilities of full passes: "A" and "AB" part behind their first token or at it, "B" at once."""
+    model, processor = load_model(tiny_base)
+    shown = [PRESENTATION.show(case) for case in make_set(3, 0).X]
+    answers = answer_trie(processor, shown[0].question, ("A", "AB", "B")).answers
+    own, shares = torch.tensor([1, 0, 2]), torch.tensor([[0.25, 0.75, 0], [0.5, 0.1, 0.4], [0, 0, 1.0]])
+    batch = encode_examples(processor, shown, [answers[i] for i in own])
+    trainer = type("T", (), {"answer_smoothing": 0.0, "soft": SoftAnswers(answers), "teach": None})()
+    trainer._softened = types.MethodType(AnswerTrainer._softened, trainer)
+    found = AnswerTrainer.compute_loss(trainer, model, {**batch, "own": own, "shares": shares})
+
+    with torch.no_grad():
+        inputs = {k: v for k, v in batch.items() if k != "labels"}
+        log_p = model(**inputs).logits.float().log_softmax(-1)
+    expected = 0.0
+    for row, i, share in zip(log_p, own, shares, strict=True):
+        fed = answers[i]
+        for column, predicted in enumerate(row[-len(fed) - 1 : -1]):
+            alike = [k for k, one in enumerate(answers) if one[:column] == fed[:column]]
+            there = sum(float(share[k]) for k in alike)
+            loss = sum(float(share[k]) / there * predicted[answers[k][column]] for k in alike if share[k] > 0)
+            expected -= loss / len(fed) / len(own)
+    torch.testing.assert_close(found, expected)
 
 
 EXPLAINED = replace(PRESENTATION, builder=replace(PRESENTATION.builder, mode="WITH_RATIONALE"))

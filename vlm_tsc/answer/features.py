@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,28 +35,34 @@ def features(
     model.eval()
     found = []
     for start in range(0, len(cases), batch_size):
-        shown = cases[start : start + batch_size]
+        shown = [cases[i] for i in range(start, min(start + batch_size, len(cases)))]
         inputs = on_device(model.device, encode_prompts(processor, shown))
-        with _watched(model, projector if part == "vision" else ()) as seen:
-            states = model.model(**inputs, use_cache=False, output_hidden_states=True).hidden_states
         if part == "decoder":
-            made = states[-1][:, -1]
+            made = model.model(**inputs, use_cache=False).last_hidden_state[:, -1]
         else:
-            n_pictures = sum(len(one.pictures) for one in shown)
-            made = _pooled(_tower(seen, n_pictures, states[0][inputs["input_ids"] == model.config.image_token_id]))
+            made = vision_features(model, inputs, projector, sum(len(one.pictures) for one in shown))
         found.append(made.reshape(len(shown), -1).float().cpu().numpy())
     return np.concatenate(found)
+
+
+def vision_features(model: Any, inputs: Mapping[str, Any], projector: Sequence[str], n_pictures: int) -> torch.Tensor:
+    """The "vision" features `(n_pictures or their tiles, n_features)` of a batch; the decoder is not run."""
+    towards = model.model.get_image_features
+    wanted = {name: inputs[name] for name in inspect.signature(towards).parameters if name in inputs}
+    with _watched(model, projector) as seen:
+        tokens = towards(**wanted).pooler_output
+    return _pooled(_tower(seen, n_pictures, torch.cat([*tokens])))
 
 
 @contextmanager
 def _watched(model: Any, projector: Sequence[str]) -> Iterator[dict[str, list[torch.Tensor]]]:
     """What the projector's first layer reads ("read") and its last one gives ("given"), call by call."""
     seen: dict[str, list[torch.Tensor]] = {"read": [], "given": []}
-    handles = []
-    if projector:
-        first, last = (model.get_submodule(projector[i]) for i in (0, -1))
-        handles.append(first.register_forward_pre_hook(lambda _, arguments: seen["read"].append(arguments[0])))
-        handles.append(last.register_forward_hook(lambda _, arguments, given: seen["given"].append(given)))
+    first, last = (model.get_submodule(projector[i]) for i in (0, -1))
+    handles = [
+        first.register_forward_pre_hook(lambda _, arguments: seen["read"].append(arguments[0])),
+        last.register_forward_hook(lambda _, arguments, given: seen["given"].append(given)),
+    ]
     try:
         yield seen
     finally:
@@ -81,9 +88,10 @@ def _tower(seen: Mapping[str, list[torch.Tensor]], n_pictures: int, tokens: torc
 
 
 def _pooled(pictures: torch.Tensor) -> torch.Tensor:
-    """`(n_pictures, n_tokens, width)` -> mean token, and where they form a square the mean of each column."""
+    """`(n_pictures, n_tokens, width)` -> mean token, and where they form a square the means of columns and rows."""
     side = math.isqrt(pictures.shape[1])
     parts = [pictures.mean(1)]
     if side * side == pictures.shape[1]:
-        parts.append(pictures.unflatten(1, (side, side)).mean(1).flatten(1))
+        square = pictures.unflatten(1, (side, side))
+        parts += [square.mean(1).flatten(1), square.mean(2).flatten(1)]
     return torch.cat(parts, dim=1)

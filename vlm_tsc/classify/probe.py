@@ -21,7 +21,6 @@ from vlm_tsc.settings import USUAL_BASE
 
 Part = Literal["vision", "decoder"]
 PARTS: tuple[Part, ...] = ("vision", "decoder")
-_PENALTIES = np.logspace(-1, 5, 13)  # of the ridge; chosen by leave-one-out on the training cases
 
 
 class ProbeClassifier(SeriesClassifier):
@@ -33,7 +32,8 @@ class ProbeClassifier(SeriesClassifier):
         Name of a base in `configs/bases/`, a repository id, or a checkpoint folder.
     part : {"vision", "decoder"}
         "vision": what the vision tower makes of the picture, as the projector reads it: the mean of its tokens and,
-        where they form a square, the mean of each column (a stretch of time). "decoder": the last hidden state at the
+        where they form a square, the means of each column (a stretch of time) and of each row (a range of values,
+        whenever they come). "decoder": the last hidden state at the
         position where the answer would begin.
     settings : mapping, optional
         Any setting of `vlm_tsc.config.Settings` that says how cases are shown, by name.
@@ -63,10 +63,7 @@ class ProbeClassifier(SeriesClassifier):
         super().__init__()
 
     def _fit(self, X: Any, y: np.ndarray) -> ProbeClassifier:
-        from sklearn.linear_model import RidgeClassifierCV
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-
+        from vlm_tsc.answer.linear import ridge_classifier
         from vlm_tsc.conversation.prepare import choose_presentation
 
         _, processor, settings = self._opened_base()
@@ -75,8 +72,7 @@ class ProbeClassifier(SeriesClassifier):
         base = load_base(self.base, settings.llava_root)
         options = presentation_settings(settings)
         self.presentation_ = choose_presentation(splits, processor, base, DatasetCard(), **options).presentation
-        self.ridge_ = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=_PENALTIES))
-        self.ridge_.fit(self._features(X), y)
+        self.ridge_ = ridge_classifier().fit(self._features(X), y)
         return self
 
     def _predict(self, X: Any) -> np.ndarray:

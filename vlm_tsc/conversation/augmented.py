@@ -32,6 +32,10 @@ class Augmented:
     seed: int
     fits: Callable[[Shown], bool] | None = None
 
+    def holds(self, case: np.ndarray) -> bool:
+        """Whether a series that is no recorded one is within the token budget as it stands."""
+        return self.fits is None or self.fits(self.presentation.texts(case))
+
     def show(self, case: np.ndarray, case_id: str, epoch: int) -> Shown:
         """The view of `case` `(n_channels, n_timepoints)` in `epoch`."""
         shown = self.texts(case, case_id, epoch)

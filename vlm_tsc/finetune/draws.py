@@ -16,14 +16,24 @@ from torch.utils.data import Dataset
 from vlm_tsc.answer.batch import by_length, text_length
 from vlm_tsc.conversation.augmented import Augmented
 from vlm_tsc.conversation.presentation import Shown
+from vlm_tsc.finetune.mixup import Mixup
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One example as the collator takes it: a case as shown, and its answer."""
+    """One example as the collator takes it: a case as shown, and its answer.
+
+    Of a mixture of two cases, `answer` is that of the one which is the larger `share` of it, `other` the other's.
+    """
 
     shown: Shown
     answer: str
+    other: str = ""
+    share: float = 1.0
+
+    def shares(self, answers: Sequence[str]) -> list[float]:
+        """How much of the case is of each class, in the order of their `answers`."""
+        return [self.share * (one == self.answer) + (1 - self.share) * (one == self.other) for one in answers]
 
 
 class TrainingDraws(Dataset):
@@ -42,6 +52,8 @@ class TrainingDraws(Dataset):
         parts, each then holds cases of similar length and needs little padding. Which cases a step takes stays the
         same, and so does its loss, a mean over cases. Grouping across steps would spare more padding and change what
         a step learns from; it is not done.
+    mixup : float
+        Parameter of the Beta distribution of shares, see `finetune.mixup`; 0 mixes nothing.
     """
 
     def __init__(
@@ -54,9 +66,11 @@ class TrainingDraws(Dataset):
         n_draws: int,
         seed: int,
         step: int = 1,
+        mixup: float = 0.0,
     ):
         self.cases, self.ids, self.answers = cases, ids, answers
         self.augmented, self.n_draws, self.seed, self.step = augmented, n_draws, seed, step
+        self.mixup = Mixup(cases, ids, mixup, seed) if mixup > 0 else None
         # of the recorded views: augmentation changes a text's length by little, and would have to be done twice
         recorded = map(augmented.presentation.texts, cases if step > 1 else [])
         self.lengths = [text_length(shown) for shown in recorded]
@@ -66,6 +80,12 @@ class TrainingDraws(Dataset):
 
     def __getitem__(self, draw: int) -> Draw:
         epoch, i = self._case(self._grouped(draw) if self.step > 1 else draw)
+        if self.mixup is not None:
+            j, share = self.mixup.partner(i, epoch)
+            series = share * self.cases[i] + (1 - share) * self.cases[j]
+            if self.augmented.holds(series):
+                shown = self.augmented.show(series, self.ids[i], epoch)
+                return Draw(shown, self.answers[i], self.answers[j], share)
         return Draw(self.augmented.show(self.cases[i], self.ids[i], epoch), self.answers[i])
 
     def _case(self, draw: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -30,9 +31,13 @@ from vlm_tsc.finetune.plan import zero_stage
 from vlm_tsc.finetune.preflight import check_sees_picture, check_supervision
 from vlm_tsc.finetune.progress import Curves, Finite, OnLog, ProgressLines
 from vlm_tsc.finetune.ranks import Batches, deepspeed_for, note_batches
+from vlm_tsc.finetune.soft_answers import SoftAnswers
+from vlm_tsc.finetune.teacher import TowerTeacher, base_of
 from vlm_tsc.finetune.trainer import AnswerTrainer
 from vlm_tsc.launcher import n_processes
 from vlm_tsc.terminal import is_first
+
+log = logging.getLogger(__name__)
 
 _PREFLIGHT_CASES = 8
 _PREFLIGHT_CASES_ZERO_3 = 1  # whole on the CPU of every rank, where 7B take minutes for eight
@@ -63,6 +68,8 @@ def fit_adapter(
     precision: torch.dtype,
     seed: int,
     checkpoint_steps: int,
+    mixup: float = 0.0,
+    teacher: bool = False,
     gradient_checkpointing: bool = False,
     deepspeed: Path | None = None,
     members: Sequence[Path] = (),
@@ -103,6 +110,7 @@ def fit_adapter(
         n_draws=steps * step_cases,
         seed=seed,
         step=step_cases if step_cases > batch_size else 1,  # one batch is padded to its longest in whatever order
+        mixup=mixup,
     )
     checkpoints = checkpoints_beside(adapter_folder)
     checkpoint = last_whole_checkpoint(checkpoints)
@@ -138,13 +146,35 @@ def fit_adapter(
         disable_tqdm=True,  # our own lines are shorter
     )
 
+    watch.start()
+    soft = SoftAnswers(trie.answers) if mixup > 0 or teacher else None
+    if teacher and stage == 3:
+        log.warning("trained without the teacher: under ZeRO-3 no process holds a whole tower")
+    teach = None
+    if teacher and stage != 3 and presentation.builder.n_pictures:
+        teach = TowerTeacher.of(
+            model,
+            processor,
+            draws,
+            answers.answers,
+            checkpoints,
+            projector=projector_names(base_of(model), patterns),
+            batch_size=eval_batch_size,
+            precision=precision,
+            first=arguments.main_process_first(local=False, desc="teacher"),
+        ).teach
+
     def tokens(one: Draw) -> list[int]:
         return supervised_tokens(processor, one.shown, one.answer, of_class[one.answer])
 
     def collate(examples: list[Draw]) -> dict[str, Any]:
         made = encode_examples(processor, [one.shown for one in examples], [tokens(one) for one in examples])
+        classes = [of_class[one.answer] for one in examples]
         if lead:
-            made["weights"] = class_weights(made["labels"], [len(of_class[one.answer]) for one in examples])
+            made["weights"] = class_weights(made["labels"], [len(ids) for ids in classes])
+        if soft is not None:
+            made["own"] = torch.tensor([answers.answers.index(one.answer) for one in examples])
+            made["shares"] = torch.tensor([one.shares(answers.answers) for one in examples])
         return made
 
     def validate() -> dict[str, float]:
@@ -167,13 +197,14 @@ def fit_adapter(
         projector=projector,
         projector_learning_rate=projector_learning_rate,
         label_smoothing=label_smoothing,
+        soft=soft,
+        teach=teach,
         on_checkpoint=watch.note,
         callbacks=[Finite(), ProgressLines(progress), *([Curves(on_log)] if on_log else [])],
     )
     trainer.remove_callback(PrinterCallback)
     n_seen = _PREFLIGHT_CASES_ZERO_3 if stage == 3 else _PREFLIGHT_CASES
     _preflight(model, processor, draws, tokens, precision, n_seen)
-    watch.start()
     with full_disk_named(adapter_folder.parent):
         if trainer.is_world_process_zero():
             note_batches(checkpoints, Batches(step_cases, steps, stage))
@@ -185,6 +216,7 @@ def fit_adapter(
         if trainer.is_world_process_zero():
             quantisation = quantisation_of(method, patterns)
             training: dict[str, Any] = {"method": method, "steps": steps, "augment": augmented.strength}
+            training |= {"mixup": mixup, "teacher": "none" if teach is None else "tower"}
             training["seconds"] = round(watch.seconds, 1)
             if quantisation is not None:
                 training["quantised"] = quantisation.to_dict()

@@ -142,6 +142,8 @@ def _train(
             warmup_ratio=settings.warmup_ratio,
             gradient_accumulation=cases // micro_batch,
             label_smoothing=settings.label_smoothing,
+            mixup=settings.mixup if settings.mixup and settings.augment else 0.0,
+            teacher=settings.teacher == "tower",
             precision=precision,
             seed=seed,
             checkpoint_steps=settings.checkpoint_steps or max(20, -(-batches.steps // _MOST_CHECKPOINTS)),

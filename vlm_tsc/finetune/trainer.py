@@ -17,6 +17,7 @@ from transformers import Trainer
 from vlm_tsc.answer.batch import IGNORED
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_bytes, write_json
+from vlm_tsc.finetune.soft_answers import SoftAnswers
 from vlm_tsc.finetune.state import load_optimizer_tensors, load_random_state, optimizer_tensors, save_random_state
 
 _OPTIMIZER_FILE = "optimizer.safetensors"
@@ -32,6 +33,10 @@ class AnswerTrainer(Trainer):
         () -> figures of the validation part, called at every evaluation; names get the prefix "eval_".
     projector : sequence of str
         Names of the projector's layers: they train at `projector_learning_rate` if that is given.
+    soft : SoftAnswers, optional
+        Wanted for examples with shares of several classes.
+    teach : callable, optional
+        (inputs, shares) -> the shares that are trained.
     on_checkpoint : callable, optional
         (folder) → called on the first rank with every checkpoint before it is whole.
     """
@@ -45,6 +50,8 @@ class AnswerTrainer(Trainer):
         projector: Sequence[str] = (),
         projector_learning_rate: float | None = None,
         label_smoothing: float = 0.0,
+        soft: SoftAnswers | None = None,
+        teach: Callable[[dict[str, Any], torch.Tensor], torch.Tensor] | None = None,
         on_checkpoint: Callable[[Path], None] | None = None,
         **kwargs: Any,
     ):
@@ -54,6 +61,7 @@ class AnswerTrainer(Trainer):
         self.projector = tuple(projector)
         self.projector_learning_rate = projector_learning_rate
         self.answer_smoothing = label_smoothing
+        self.soft, self.teach = soft, teach
         self.on_checkpoint = on_checkpoint
 
     def compute_loss(
@@ -63,25 +71,41 @@ class AnswerTrainer(Trainer):
 
         Were all tokens of a batch alike, an answer of two tokens would count twice, and the loss would change with how
         a batch is split. `weights` of the labels' shape, each row summing to 1, replace the mean over a case's tokens.
-        Logits are computed for the answers' columns alone: the vocabulary is the widest layer, and a prompt has a
-        hundred times more tokens than its answer.
+        With `own` (n_cases,) and `shares` (n_cases, n_classes) the class is not certain: see `soft_answers`. Logits are
+        computed for the answers' columns alone: the vocabulary is the widest layer, and a prompt has a hundred times
+        more tokens than its answer.
         """
         labels, weights = inputs.pop("labels"), inputs.pop("weights", None)
+        own, shares = inputs.pop("own", None), inputs.pop("shares", None)
+        if shares is not None and self.teach is not None:
+            shares = self.teach(inputs, shares)
         width = labels.shape[1]
         outputs = model(**inputs, logits_to_keep=width + 1, use_cache=False)
         logits = outputs.logits[:, :-1].float()  # column i predicts token i + 1
         loss = F.cross_entropy(
-            logits.flatten(0, 1),
-            labels.flatten(),
+            logits.transpose(1, 2),
+            labels,
             ignore_index=IGNORED,
             label_smoothing=self.answer_smoothing,
             reduction="none",
         )
+        if shares is not None and own is not None:
+            loss = self._softened(loss, logits.log_softmax(-1), own, shares)
         if weights is None:
             supervised = labels != IGNORED
             weights = supervised / supervised.sum(1, keepdim=True)
-        loss = (loss * weights.flatten()).sum() / len(weights)
+        loss = (loss * weights).sum() / len(weights)
         return (loss, outputs) if return_outputs else loss
+
+    def _softened(
+        self, loss: torch.Tensor, log_p: torch.Tensor, own: torch.Tensor, shares: torch.Tensor
+    ) -> torch.Tensor:
+        """`loss` (n_cases, width) with the columns that name the class held against the classes' shares."""
+        assert self.soft is not None  # where there are shares
+        named, there = self.soft.losses(log_p, own, shares)
+        width, smoothing = named.shape[1], self.answer_smoothing
+        named = (1 - smoothing) * named - smoothing * log_p[:, -width:].mean(2)
+        return torch.cat([loss[:, :-width], torch.where(there, named, loss[:, -width:])], dim=1)
 
     def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
         """The figures of `validate`, logged."""

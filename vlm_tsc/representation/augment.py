@@ -8,9 +8,13 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 
-def case_rng(seed: int, epoch: int, case_id: str) -> np.random.Generator:
-    """The generator of one case in one epoch: the same in every worker, on every rank, after every resume."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch, zlib.crc32(case_id.encode())])))
+def case_rng(seed: int, epoch: int, case_id: str, *purpose: int) -> np.random.Generator:
+    """The generator of one case in one epoch: the same in every worker, on every rank, after every resume.
+
+    Another `purpose` has another generator, so that what one draws changes nothing for the other.
+    """
+    entropy = [seed, epoch, zlib.crc32(case_id.encode()), *purpose]
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
 
 
 def augment(case: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
