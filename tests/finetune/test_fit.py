@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -144,6 +145,26 @@ def test_a_whole_model_ends_as_its_best_checkpoint(tiny_base, tmp_path, monkeypa
     model, _ = fit(tiny_base, tmp_path / "adapter", method="full", validation=make_set(6, 5, "validation"))
     own = model.state_dict()
     assert best and all(torch.equal(own[name], value) for name, value in best.items())
+
+
+def test_the_last_checkpoint_as_good_as_the_best_is_kept():
+    """Of 16 cases: a standard error is 2 of them at 8 right, 1.3 at 14, and none where all are right."""
+    cases = make_set(16, 0)
+
+    def kept(*right):
+        log, scores = [{"loss": 1.0}], []
+        for n in right:
+            truth = np.array([cases.class_names.index(label) for label in cases.y])
+            found = np.where(np.arange(16) < n, truth, 1 - truth)
+            figures = fitting._validation_figures(np.eye(2)[found], cases, log)
+            assert figures["accuracy"] == n / 16
+            log.append({"eval_accuracy": figures["accuracy"]})
+            scores.append(figures["score"])
+        return int(np.argmax(scores))
+
+    assert kept(8, 6, 6) == 2 and kept(8, 5, 5) == 0
+    assert kept(12, 14, 13, 12) == 2 and kept(12, 14, 11, 16) == 3
+    assert kept(16, 15, 15) == 0 and kept(16, 15, 16) == 2
 
 
 def test_a_half_written_checkpoint_is_not_used(tmp_path):
