@@ -201,7 +201,7 @@ class Settings(BaseModel):
     mixup: Annotated[float, BeforeValidator(_strength), Field(ge=0, le=10)] | None = option(
         "training",
         None,
-        "Train on mixtures of two cases, shares from Beta(N, N); none, or with --augment none, on single cases.",
+        "Mix two cases in every other draw, shares from Beta(N, N); none, or with --augment none, in no draw.",
         unset=BASE,
         allowed="none, or a number of at least 0 and at most 10",
     )

@@ -30,10 +30,13 @@ def test_the_same_partner_and_share_whoever_asks_and_others_in_another_epoch():
 def test_shares_are_those_of_the_larger_part_of_a_beta_distribution():
     cases = [np.zeros((1, 5))] * 2000
     ids = [str(i) for i in range(2000)]
-    partners, shares = zip(*(Mixup(cases, ids, 1.0, 0).partner(i, 0) for i in range(2000)), strict=True)
+    drawn = [Mixup(cases, ids, 1.0, 0).partner(i, 0) for i in range(2000)]
+    whole = [i for i, (j, share) in enumerate(drawn) if share == 1.0]
+    assert 900 < len(whole) < 1100 and all(drawn[i][0] == i for i in whole)
+    partners, shares = zip(*(one for i, one in enumerate(drawn) if i not in whole), strict=True)
     assert min(shares) >= 0.5 and max(shares) <= 1
-    np.testing.assert_allclose(np.quantile(shares, [0.25, 0.5, 0.75]), [0.625, 0.75, 0.875], atol=0.02)
-    assert len(set(partners)) > 1000
+    np.testing.assert_allclose(np.quantile(shares, [0.25, 0.5, 0.75]), [0.625, 0.75, 0.875], atol=0.03)
+    assert len(set(partners)) > 500
     rare = [Mixup(cases, ids, 0.1, 0).partner(i, 0)[1] for i in range(2000)]
     assert np.mean(rare) > np.mean(shares) + 0.1
 

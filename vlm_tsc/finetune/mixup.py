@@ -15,6 +15,7 @@ import numpy as np
 from vlm_tsc.representation.augment import case_rng
 
 _PURPOSE = 1  # of the generator; the augmentation's has none
+_MIXED = 0.5  # of the draws; in a few hundred steps, mixtures alone teach too little of the cases themselves
 
 
 class Mixup:
@@ -38,8 +39,10 @@ class Mixup:
             self.alike.setdefault(shape, []).append(i)
 
     def partner(self, case: int, epoch: int) -> tuple[int, float]:
-        """Index of the case that is mixed in, perhaps itself, and the share, 0.5 to 1, that `case` keeps."""
+        """Index of the case that is mixed in, and the share, 0.5 to 1, that `case` keeps; often itself, whole."""
         rng = case_rng(self.seed, epoch, self.ids[case], _PURPOSE)
+        if rng.random() >= _MIXED:
+            return case, 1.0
         alike = self.alike[self.shapes[case]]
         share = rng.beta(self.alpha, self.alpha)
         return alike[int(rng.integers(len(alike)))], float(max(share, 1 - share))
