@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ways
-from benchmarks.finetune import Job, fit_ours, job_on
-from benchmarks.timing import Result, in_turn, table
+from benchmarks.finetune import Job, job_on
+from benchmarks.finetune_sides import fit_ours
+from benchmarks.timing import Result, in_turn, own_clock, table
 
 _HOW = (
     "fit_adapter on the training part of {dataset}, base {base} in {precision} on {device}, {threads} threads, "
@@ -122,11 +122,11 @@ def measured(jobs: Mapping[bool, Job], rounds: int) -> dict[str, list[Any]]:
 
 def train(job: Job, way: Way, seed: int) -> Figures:
     """One training, and the answers to the held-out cases."""
-    marks: list[tuple[int, float, float]] = []
+    clock, marks = own_clock(), list[tuple[int, float, float]]()
 
     def on_log(step: int, figures: Mapping[str, float]) -> None:
         if "loss" in figures:
-            marks.append((step, time.perf_counter(), figures["loss"]))
+            marks.append((step, clock(), figures["loss"]))
 
     parts = _PARTS if way.uneven else 1
     strength = float(job.base.defaults["augment"]) if way.augments else 0.0
