@@ -26,6 +26,7 @@ _HOW = (
 )
 _PLAIN, _UNEVEN = "as it is", "unequal, as it is"
 _PARTS = 4  # of a step on cases of unequal lengths
+ROUNDS, STEPS = 2, 100
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def _shuffled() -> AbstractContextManager[Any]:
 WAYS: Mapping[str, Way] = {
     _PLAIN: Way(),
     "logits of every token": Way(ways.every_logit),
+    "fused attention": Way(ways.fused_attention),
     "no augmentation": Way(augments=False),
     "no augmentation, features cached": Way(ways.cached_tower, augments=False),
     "image tokens merged, 4 to 1": Way(ways.merged_tokens),
@@ -77,7 +79,7 @@ def run(quick: bool = False) -> Result:
 
     be_quiet()
     use_all_cores()
-    rounds, steps = (1, 20) if quick else (2, 100)
+    rounds, steps = (1, 20) if quick else (ROUNDS, STEPS)
     changes = {"batch_size": 4} if quick else {}
     with tempfile.TemporaryDirectory() as name:
         even, uneven = Path(name) / "even", Path(name) / "uneven"

@@ -78,7 +78,7 @@ def test_without_its_peer_the_finetune_benchmark_says_how_to_get_it(monkeypatch)
 PICTURES = Presentation(PromptBuilder(AnswerMap(("down", "up")), mode="IMAGE_ONLY"), (32, 32))
 
 
-@pytest.mark.parametrize("change", [ways.every_logit, ways.cached_tower])
+@pytest.mark.parametrize("change", [ways.every_logit, ways.cached_tower, ways.fused_attention])
 def test_a_way_that_shall_compute_the_same_does(tiny_base, change):
     shown = [PICTURES.show(case) for case in make_set(4, 0).X]
     model, processor = load_model(tiny_base)
