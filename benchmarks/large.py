@@ -10,7 +10,6 @@ import argparse
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -25,6 +24,7 @@ from benchmarks.large_parts import (
     mean_tokens,
     named,
     peak_memory,
+    reason,
     scoring,
     sizes_of_job,
     training,
@@ -131,19 +131,12 @@ class _Report:
 
 def attempt(what: str, measure: Callable[[], tuple[str, Any]]) -> tuple[str, Any]:
     """What `measure` returns, a text and a row, or a line that says why there is none: the other parts are not lost."""
-    import torch
-
     from vlm_tsc.finetune.plan import give_back_memory
 
     try:
         return measure()
-    except torch.OutOfMemoryError as error:
-        return f"{what}: out of memory ({str(error).splitlines()[0]})", None
-    except ImportError as error:
-        return f"{what}: not measured ({str(error).splitlines()[0]})", None
     except Exception as error:
-        traceback.print_exc()
-        return f"{what}: FAILED ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})", None
+        return f"{what}: {reason(error)}", None
     finally:
         give_back_memory()
 

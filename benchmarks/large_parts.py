@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
+import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,28 @@ def training(job: Job, rounds: int, peak: float) -> tuple[str, Any]:
         try:
             row, losses = against_trl(replace(job, batch=batch), rounds, 1.3)
             break
-        except torch.OutOfMemoryError as error:
-            notes.append(f"beside SFTTrainer, {batch} cases: out of memory ({str(error).splitlines()[0]})")
+        except Exception as error:
+            notes.append(f"beside SFTTrainer, {batch} cases: {reason(error)}")
+            if not isinstance(error, torch.OutOfMemoryError):
+                break
         give_back_memory()
     row = row or alone(job, rounds)
     share = 1 / row.ours / peak
     verdict = f"{share:.0%} of the peak {'≥' if share >= 0.45 else 'BELOW'} 45%"
     return "\n".join([comparison(row, losses), verdict, *notes]), row
+
+
+def reason(error: Exception) -> str:
+    """Why a part was not measured, in a line; of what nobody expects, the traceback is printed too."""
+    import torch
+
+    first = (str(error).splitlines() or [""])[0]
+    if isinstance(error, torch.OutOfMemoryError):
+        return f"out of memory ({first})"
+    if isinstance(error, ImportError):
+        return f"not measured ({first})"
+    traceback.print_exception(error)
+    return f"FAILED ({type(error).__name__}: {first})"
 
 
 def scoring(job: Job, n_cases: int, rounds: int) -> tuple[str, Any]:
