@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
-from transformers.utils import is_flash_attn_2_available
+from transformers.utils.import_utils import is_flash_attn_2_available
 
 from vlm_tsc.answer.quantised import Quantisation, bitsandbytes_config, keep_layout
 from vlm_tsc.conversation.processor import load_processor
