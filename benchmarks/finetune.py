@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from benchmarks.finetune_sides import passes_alone, train_ours, train_peer
 from benchmarks.series import source_of
 from benchmarks.timing import Result, Row, in_turn, medians, table
 
@@ -25,7 +23,6 @@ _HOW = (
     "Medians of {rounds} rounds. What limits ours is forward and backward passes over batches encoded before. Losses "
     "are means over ten steps; of the peer's, the largest relative difference from ours is shown."
 )
-_FIRST_STEPS = 10  # after which both log a loss
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,7 @@ class Job:
     batch: int
     lora: dict[str, Any]
     learning_rate: float
+    steady: bool = False  # seconds are of the steps after the first ten, and nothing is saved
 
     @property
     def cases(self) -> int:
@@ -81,17 +79,24 @@ def run(quick: bool = False) -> Result:
 
 def against_trl(job: Job, rounds: int, target: float) -> tuple[Row, dict[str, list[float]]]:
     """Seconds a case of both sides and of the passes alone, and both sides' losses."""
+    from vlm_tsc.finetune.plan import give_back_memory
+
     losses: dict[str, list[float]] = {}
 
     def side(train: Any, name: str) -> Any:
         def measure() -> float:
             with tempfile.TemporaryDirectory() as folder:
                 seconds, losses[name] = train(job, Path(folder))
-            return seconds / job.cases
+            give_back_memory()  # the next side loads a model of its own
+            return seconds
 
         return measure
 
-    sides = {"ours": side(train_ours, "ours"), "peer": side(_peer, "peer"), "limit": lambda: _limit(job) / job.cases}
+    sides = {
+        "ours": side(train_ours, "ours"),
+        "peer": side(train_peer, "peer"),
+        "limit": lambda: passes_alone(job) / job.cases,
+    }
     found = medians(in_turn(sides, rounds))
     return Row(f"{job.cases:,} cases", found["ours"], found["peer"], found["limit"], target), losses
 
@@ -101,9 +106,9 @@ def alone(job: Job, rounds: int) -> Row:
 
     def ours() -> float:
         with tempfile.TemporaryDirectory() as folder:
-            return train_ours(job, Path(folder))[0] / job.cases
+            return train_ours(job, Path(folder))[0]
 
-    found = medians(in_turn({"ours": ours, "limit": lambda: _limit(job) / job.cases}, rounds))
+    found = medians(in_turn({"ours": ours, "limit": lambda: passes_alone(job) / job.cases}, rounds))
     return Row(f"{job.cases:,} cases", found["ours"], float("nan"), found["limit"])
 
 
@@ -141,176 +146,6 @@ def job_on(folder: Path, given: Mapping[str, Any], steps: int, base_name: str = 
         lora,
         settings.learning_rate,
     )
-
-
-def train_ours(
-    job: Job, folder: Path, method: str = "lora", gradient_checkpointing: bool = False
-) -> tuple[float, list[float]]:
-    """Seconds of the trainer, and its losses; the adapter is left in `folder`."""
-    fit_ours(job, folder, method=method, gradient_checkpointing=gradient_checkpointing)
-    return _logged([json.loads(line) for line in (folder / "adapter" / "log.jsonl").read_text().splitlines()])
-
-
-def fit_ours(
-    job: Job,
-    folder: Path,
-    *,
-    method: str = "lora",
-    change: Callable[[Any, Any], None] | None = None,
-    strength: float = 0.0,
-    seed: int = 0,
-    gradient_accumulation: int = 1,
-    **options: Any,
-) -> tuple[Any, Any]:
-    """The trained model and its processor; `change` is called with both before the training.
-
-    `strength` is the augmentation's, and `options` are others of `fit_adapter`.
-    """
-    from vlm_tsc.answer.model import device, load_model, use_attention_for_training
-    from vlm_tsc.conversation.augmented import Augmented
-    from vlm_tsc.finetune.fit import fit_adapter
-    from vlm_tsc.finetune.parts import quantisation_of
-
-    model, processor = load_model(job.base_folder, job.precision, quantisation_of(method, job.base.lora_targets))
-    use_attention_for_training(model)
-    if change is not None:
-        change(model, processor)
-    trained = fit_adapter(
-        model.to(device()),
-        processor,
-        job.splits.train,
-        None,
-        Augmented(job.presentation, strength, seed),
-        folder / "adapter",
-        base=job.base_name,
-        base_folder=job.base_folder,
-        patterns=job.base.lora_targets,
-        parts=("language", "projector"),
-        method=method,
-        lora=job.lora,
-        steps=job.steps,
-        batch_size=job.batch,
-        eval_batch_size=job.batch,
-        learning_rate=job.learning_rate,
-        projector_learning_rate=None,
-        warmup_ratio=0.0,
-        gradient_accumulation=gradient_accumulation,
-        label_smoothing=0.0,
-        precision=job.precision,
-        seed=seed,
-        checkpoint_steps=10**6,
-        progress=False,
-        **options,
-    )
-    return trained, processor
-
-
-def _peer(job: Job, folder: Path) -> tuple[float, list[float]]:
-    import torch
-    from transformers import PrinterCallback
-    from transformers.trainer_utils import set_seed
-    from trl import SFTConfig, SFTTrainer
-
-    from vlm_tsc.answer.model import device, load_model
-    from vlm_tsc.finetune.parts import make_trainable
-
-    set_seed(0)
-    model, processor = load_model(job.base_folder, job.precision)
-    parts = ("language", "projector")
-    model = make_trainable(model.to(device()), job.base.lora_targets, parts, "lora", job.lora)
-    arguments = SFTConfig(
-        output_dir=str(folder),
-        max_steps=job.steps,
-        per_device_train_batch_size=job.batch,
-        learning_rate=job.learning_rate,
-        lr_scheduler_type="cosine",
-        weight_decay=0.01,
-        bf16=job.precision == torch.bfloat16,
-        use_cpu=not torch.cuda.is_available(),
-        seed=0,
-        logging_steps=_FIRST_STEPS,
-        save_steps=10**6,
-        report_to=[],
-        max_length=None,
-        activation_checkpointing=False,
-        train_sampling_strategy="sequential",
-        disable_tqdm=True,
-    )
-    trainer = SFTTrainer(
-        model=model, args=arguments, train_dataset=_dataset(job, processor), processing_class=processor
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    return _logged(trainer.state.log_history)
-
-
-def _dataset(job: Job, processor: Any) -> Any:
-    """The records that ours draws, in that order; prompts and answers as texts, so that both train on equal tokens."""
-    import datasets
-
-    from vlm_tsc.conversation.encoding import answer_text, prompt_text
-    from vlm_tsc.conversation.records import images_of, question_messages, read_records
-
-    datasets.disable_progress_bars()
-    records = read_records(job.run.train)
-    turns = [[turn["value"] for turn in record["conversations"]] for record in records]
-    rows = [
-        {
-            "prompt": prompt_text(processor, question_messages(question)),
-            "completion": answer_text(processor, answer),
-            "images": [str(job.run.path / image) for image in images_of(record)],
-        }
-        for record, (question, answer) in zip(records, turns, strict=True)
-    ]
-    whole = datasets.Dataset.from_list([rows[i] for i in _order(job, len(rows))])
-    return whole.cast_column("images", datasets.List(datasets.Image()))
-
-
-def _order(job: Job, n_cases: int) -> list[int]:
-    from vlm_tsc.finetune.draws import epoch_order
-
-    epochs = range(-(-job.cases // n_cases))
-    return np.concatenate([epoch_order(0, epoch, n_cases) for epoch in epochs])[: job.cases].tolist()
-
-
-def _limit(job: Job) -> float:
-    """Seconds of the passes alone, over one batch that was encoded before."""
-    import time
-    from contextlib import nullcontext
-
-    import torch
-
-    from vlm_tsc.answer.batch import answer_trie, encode_examples
-    from vlm_tsc.answer.model import device, load_model, use_attention_for_training
-    from vlm_tsc.finetune.parts import make_trainable
-    from vlm_tsc.finetune.trainer import AnswerTrainer
-
-    model, processor = load_model(job.base_folder, job.precision)
-    use_attention_for_training(model)
-    model = make_trainable(model.to(device()), job.base.lora_targets, ("language", "projector"), "lora", job.lora)
-    model.train()
-    cases = [job.splits.train.X[i % job.splits.train.n_cases] for i in range(job.batch)]
-    shown = [job.presentation.show(case) for case in cases]
-    answers = answer_trie(processor, shown[0].question, job.presentation.builder.answer_map.answers).answers
-    batch = encode_examples(processor, shown, [answers[i % len(answers)] for i in range(job.batch)])
-    batch = {key: value.to(model.device) for key, value in batch.items()}
-    smoothing: Any = type("Plain", (), {"answer_smoothing": 0.0})()
-    narrow = job.precision == torch.bfloat16
-    start = 0.0
-    for step in range(-1, job.steps):  # the first chooses kernels
-        if step == 0:
-            start = time.perf_counter()
-        with torch.autocast(model.device.type, job.precision) if narrow else nullcontext():
-            loss = AnswerTrainer.compute_loss(smoothing, model, dict(batch))
-        loss.backward()
-        float(loss.detach())  # waits for a GPU
-    return time.perf_counter() - start
-
-
-def _logged(lines: list[dict[str, Any]]) -> tuple[float, list[float]]:
-    """Seconds, and the losses of every ten steps, as Hugging Face's trainer logs them."""
-    (seconds,) = [line["train_runtime"] for line in lines if "train_runtime" in line]
-    return seconds, [line["loss"] for line in lines if "loss" in line]
 
 
 def comparison(row: Row, losses: dict[str, list[float]]) -> str:

@@ -1,58 +1,53 @@
-"""LLaVA-1.5-7B at its real size, with random weights, on one GPU: fine-tuning, memory, scoring."""
+"""LLaVA-1.5-7B at its real size, random weights, one GPU: python -m benchmarks.large [--output FILE] [--seconds N]
+
+One call in which every part is printed, and written to the file, as soon as it is measured, so that a time limit loses
+only what comes after. It needs torch, transformers and PEFT; without TRL or bitsandbytes it leaves out their parts.
+"""
 
 from __future__ import annotations
 
-import gc
-import importlib.util
+import argparse
+import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from benchmarks.finetune import make_job
+from benchmarks.large_parts import (
+    EVAL_BATCH,
+    batch_that_fits,
+    mean_tokens,
+    named,
+    peak_memory,
+    reason,
+    scoring,
+    sizes_of_job,
+    training,
+)
+from benchmarks.timing import Result
 
-from benchmarks.finetune import Job, against_trl, alone, comparison, make_job, train_ours
-from benchmarks.score import against_generate
-from benchmarks.score import comparison as scoring
-from benchmarks.series import walks
-from benchmarks.timing import Result, table
-
-_EVAL_BATCH = 32
-_ROOM = 0.9  # of the free memory, for the batch: the peer keeps logits of every token
-_WAYS = tuple((method, checkpointing) for method in ("lora", "qlora") for checkpointing in (False, True))
+SECONDS = 480.0  # of ten minutes: what was begun before has the rest to end
 FAMILY, FOLDER = "llava-1.5", "llava-1.5-7b-hf"  # a folder of that name gets the published base's settings
+_WAYS = tuple((method, checkpointing) for method in ("lora", "qlora") for checkpointing in (False, True))
 _NO_GPU = "There is no GPU here, so nothing was measured; --quick runs every part on a replica of tiny widths."
 _HOW = (
     "Random weights in the shape of LLaVA-1.5-7B, {precision}, on {device}. Fine-tuning as in `finetune`, {steps} "
-    "steps of {batch} cases; its share of the peak counts 4 N floating-point operations a token (N = {parameters:,} "
-    "weights, {tokens:.0f} tokens a case) against {rate:.0f} TFLOP/s, the best of some multiplications of large square "
-    "matrices in bfloat16. Memory is what the device gave out, context included, beside `vlm_tsc.memory`'s estimate. "
-    "Scoring as in `score`, {cases} cases of ten classes, batches of {eval_batch}."
+    "steps of {batch} cases, timed after the first ten; its share of the peak counts 4 N floating-point operations a "
+    "token (N = {parameters:,} weights, {tokens:.0f} tokens a case) against {rate:.0f} TFLOP/s, the best of some "
+    "multiplications of large square matrices in bfloat16. Memory is what the device gave out, context included, "
+    "beside `vlm_tsc.memory`'s estimate. Scoring as in `score`, {cases} cases of ten classes, batches of {eval_batch}."
 )
 
 
-@dataclass(frozen=True)
-class Peak:
-    """Peak memory of a fine-tuning in bytes, and its estimate."""
-
-    what: str
-    measured: float
-    estimated: float
-
-    def cells(self) -> list[str]:
-        """A line of the table."""
-        apart = self.estimated / self.measured - 1
-        verdict = f"{apart:+.0%} {'within' if abs(apart) <= 0.1 else 'BEYOND'} 10%"
-        return [self.what, f"{self.measured / 1e9:.2f} GB", f"{self.estimated / 1e9:.2f} GB", verdict]
-
-
-def run(quick: bool = False) -> Result:
-    """Measure on a GPU; with `quick` only show that every part runs."""
+def run(quick: bool = False, seconds: float = SECONDS, output: Path | None = None) -> Result:
+    """Measure on a GPU; with `quick` only show that every part runs. After `seconds` no further part is begun."""
     import torch
 
-    from tests.replicas import make_replica
     from vlm_tsc.answer.model import be_quiet, device, use_all_cores
     from vlm_tsc.pretrain.rate import matmul_rate
 
@@ -60,147 +55,112 @@ def run(quick: bool = False) -> Result:
         return Result("large", _NO_GPU, (), "")
     be_quiet()
     use_all_cores()
-    rounds, steps, n_cases = (1, 2, 20) if quick else (3, 20, 1000)
+    rounds, steps, n_cases = (1, 20, 20) if quick else (2, 20, 1000)
+    report = _Report(seconds, output)
     with tempfile.TemporaryDirectory() as name:
-        base = make_replica(FAMILY, Path(name) / FOLDER, tiny=quick)
-        job, _ = make_job(Path(name), steps, str(base), batch_size=2 if quick else 16)
-        job = replace(job, batch=_batch_that_fits(job))
+        with report.timed("the replica and its data"):
+            job = _job(Path(name), steps, quick)
         rate = matmul_rate(device())
-        tokens, parameters = _tokens_of(job), _sizes(job).parameters
-        peak = rate / (4 * parameters * tokens)  # cases a second
-        found = [attempt("fine-tuning", lambda: _training(job, rounds, peak))]
-        if torch.cuda.is_available():
-            found += [attempt(_named(job, *way), partial(_peak, job, *way)) for way in _WAYS]
-        found.append(attempt("scoring", lambda: _scoring(job, base, n_cases, rounds)))
-    how = _HOW.format(
-        precision=str(job.precision).removeprefix("torch."),
-        device=torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
-        steps=steps,
-        batch=job.batch,
-        parameters=parameters,
-        tokens=tokens,
-        rate=rate / 1e12,
-        cases=n_cases,
-        eval_batch=_EVAL_BATCH,
-    )
-    rows = tuple(row for _, row in found if row is not None)
-    return Result("LLaVA-1.5-7B", how, rows, "\n\n".join(text for text, _ in found))
+        tokens, parameters = mean_tokens(job), sizes_of_job(job).parameters
+        report.how = _HOW.format(
+            precision=str(job.precision).removeprefix("torch."),
+            device=torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+            steps=steps,
+            batch=job.batch,
+            parameters=parameters,
+            tokens=tokens,
+            rate=rate / 1e12,
+            cases=n_cases,
+            eval_batch=EVAL_BATCH,
+        )
+        report.say(report.how)
+        report.measure("fine-tuning", partial(training, job, rounds, rate / (4 * parameters * tokens)))
+        report.measure("scoring", partial(scoring, job, n_cases, rounds))
+        for way in _WAYS if torch.cuda.is_available() else ():
+            report.measure(named(job, *way), partial(peak_memory, job, *way))
+    return Result("LLaVA-1.5-7B", report.how, tuple(report.rows), "\n\n".join(report.texts))
+
+
+def _job(folder: Path, steps: int, quick: bool) -> Any:
+    from tests.replicas import make_replica
+    from vlm_tsc.finetune.plan import give_back_memory
+
+    base = make_replica(FAMILY, folder / FOLDER, tiny=quick)
+    give_back_memory()  # it was made on the GPU
+    job, _ = make_job(folder, steps, str(base), batch_size=2 if quick else 16)
+    return replace(job, batch=batch_that_fits(job), steady=True)
+
+
+class _Report:
+    """What was measured so far: on the terminal, and in a file."""
+
+    def __init__(self, seconds: float, output: Path | None):
+        self.started, self.seconds, self.output = time.monotonic(), seconds, output
+        self.how, self.texts = "", list[str]()
+        self.rows, self.parts = list[Any](), list[dict[str, Any]]()
+
+    def measure(self, what: str, part: Callable[[], tuple[str, Any]]) -> None:
+        """Do one part, unless time is up."""
+        if (passed := time.monotonic() - self.started) > self.seconds:
+            self._add(what, f"{what}: not begun, {passed:.0f} s had passed", None)
+            return
+        with self.timed(what):
+            self._add(what, *attempt(what, part))
+
+    def _add(self, what: str, text: str, row: Any) -> None:
+        self.texts.append(text)
+        self.rows += [] if row is None else [row]
+        self.parts.append({"what": what, "text": text, "row": None if row is None else asdict(row)})
+        self.say(text)
+        if self.output is not None:
+            from vlm_tsc.files import write_json
+
+            write_json(self.output, {**_versions(), "how": self.how, "parts": self.parts})
+
+    @contextmanager
+    def timed(self, what: str) -> Any:
+        """Says how long the block took."""
+        start = time.monotonic()
+        yield
+        self.say(f"({what}: {time.monotonic() - start:.0f} s)")
+
+    def say(self, text: str) -> None:
+        """At once: what is killed later has been said."""
+        print(text, file=sys.stderr, flush=True)
 
 
 def attempt(what: str, measure: Callable[[], tuple[str, Any]]) -> tuple[str, Any]:
-    """What `measure` returns, a text and a row, or a line that says that the memory was too small for this part."""
-    import torch
+    """What `measure` returns, a text and a row, or a line that says why there is none: the other parts are not lost."""
+    from vlm_tsc.finetune.plan import give_back_memory
 
     try:
         return measure()
-    except torch.OutOfMemoryError as error:
-        return f"{what}: out of memory ({str(error).splitlines()[0]})", None
+    except Exception as error:
+        return f"{what}: {reason(error)}", None
     finally:
-        forget_models()
+        give_back_memory()
 
 
-def forget_models() -> None:
-    """Give back what trainers and models held: they refer to each other, and the allocator keeps what was freed."""
+def _versions() -> dict[str, str]:
     import torch
+    import transformers
 
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    from vlm_tsc.manifest import commit
 
-
-def _batch_that_fits(job: Job) -> int:
-    """Cases at once that fit this GPU by the estimate; on a CPU as many as are wanted."""
-    import torch
-
-    from vlm_tsc.finetune.estimate import largest_batch
-
-    if not torch.cuda.is_available():
-        return job.batch
-    free, _ = torch.cuda.mem_get_info()
-    fitting = largest_batch(_sizes(job), _plan(job, "lora", False), _ROOM * free, range(1, job.batch + 1))
-    return fitting or 1
+    return {"commit": commit(), "torch": torch.__version__, "transformers": transformers.__version__}
 
 
-def _training(job: Job, rounds: int, peak: float) -> tuple[str, Any]:
-    """Cases per second beside TRL's trainer if it is here and fits, and their share of the `peak`."""
-    row, losses, beside = None, {}, ""
-    if importlib.util.find_spec("trl"):
-        text, both = attempt("SFTTrainer or ours", lambda: ("", against_trl(job, rounds, 1.3)))
-        beside = text and f"\n{text}"
-        row, losses = both or (None, {})
-    row = row or alone(job, rounds)
-    share = 1 / row.ours / peak
-    verdict = f"{share:.0%} of the peak {'≥' if share >= 0.45 else 'BELOW'} 45%"
-    return f"{comparison(row, losses)}\n{verdict}{beside}", row
+def main(argv: Sequence[str]) -> int:
+    """Measure, and print each part as it comes."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.large", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a replica of tiny widths: shows that it runs, no figures")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="no part is begun later (%(default).0f)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write what was measured as JSON, part by part")
+    given = parser.parse_args(argv)
+    result = run(given.quick, given.seconds, given.output)
+    print(result, flush=True)
+    return 1 if "FAILED" in result.table else 0
 
 
-def _scoring(job: Job, base: Path, n_cases: int, rounds: int) -> tuple[str, Any]:
-    from vlm_tsc.answer.model import device, load_model
-
-    model, processor = load_model(base, job.precision)
-    cases, answers = _ten_classes(job, n_cases)
-    model = model.to(device())
-    row, _, _ = against_generate(model, processor, cases, answers, _EVAL_BATCH, job.precision, rounds, 15.0)
-    return scoring(row), row
-
-
-def _tokens_of(job: Job) -> float:
-    """Mean tokens of a training conversation."""
-    from vlm_tsc.conversation.budget import TokenCounter
-    from vlm_tsc.conversation.processor import load_processor
-
-    counter = TokenCounter(load_processor(job.base_folder), job.presentation.builder, job.presentation.size)
-    builder = job.presentation.builder
-    texts = [(builder.question(case), builder.lead(case)) for case in job.splits.train.X]
-    return float(counter.count(*zip(*texts, strict=True)).mean())
-
-
-def _sizes(job: Job) -> Any:
-    from transformers import AutoConfig
-
-    from vlm_tsc.finetune.sizes import sizes_of
-
-    return sizes_of(AutoConfig.from_pretrained(job.base_folder), job.base.lora_targets)
-
-
-def _plan(job: Job, method: str, checkpointing: bool) -> Any:
-    from vlm_tsc.finetune.estimate import Plan
-
-    assert job.base.image_tokens is not None
-    return Plan(
-        method=method,
-        parts=("language", "projector"),
-        r=job.lora["r"],
-        dropout=bool(job.lora["dropout"]),
-        checkpointing=checkpointing,
-        tokens=int(np.ceil(_tokens_of(job))),
-        image_tokens=job.base.image_tokens,
-    )
-
-
-def _named(job: Job, method: str, checkpointing: bool) -> str:
-    return f"{method}{', checkpointing' if checkpointing else ''}, {job.batch} cases"
-
-
-def _peak(job: Job, method: str, checkpointing: bool) -> tuple[str, Peak]:
-    """Of three steps."""
-    import torch
-
-    from vlm_tsc.finetune.estimate import estimate
-
-    forget_models()
-    torch.cuda.reset_peak_memory_stats()
-    with tempfile.TemporaryDirectory() as folder:
-        train_ours(replace(job, steps=3), Path(folder), method, checkpointing)
-    free, whole = torch.cuda.mem_get_info()
-    context = whole - free - torch.cuda.memory_reserved()
-    measured = torch.cuda.max_memory_reserved() + context
-    estimated = estimate(_sizes(job), _plan(job, method, checkpointing), job.batch).total
-    peak = Peak(_named(job, method, checkpointing), measured, estimated)
-    return table(("fine-tuning", "peak", "estimate", "apart"), [peak.cells()]), peak
-
-
-def _ten_classes(job: Job, n_cases: int) -> tuple[list[Any], tuple[str, ...]]:
-    """Random walks shown as the training cases are, and ten answers to choose from."""
-    answers = tuple("ABCDEFGHIJ")
-    return [job.presentation.show(case) for case in walks(n_cases, job.splits.train.X[0].shape[1])], answers
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ways
-from benchmarks.finetune import Job, fit_ours, job_on
-from benchmarks.timing import Result, in_turn, table
+from benchmarks.finetune import Job, job_on
+from benchmarks.finetune_sides import fit_ours
+from benchmarks.timing import Result, in_turn, own_clock, table
 
 _HOW = (
     "fit_adapter on the training part of {dataset}, base {base} in {precision} on {device}, {threads} threads, "
@@ -26,6 +26,7 @@ _HOW = (
 )
 _PLAIN, _UNEVEN = "as it is", "unequal, as it is"
 _PARTS = 4  # of a step on cases of unequal lengths
+ROUNDS, STEPS = 2, 100
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def _shuffled() -> AbstractContextManager[Any]:
 WAYS: Mapping[str, Way] = {
     _PLAIN: Way(),
     "logits of every token": Way(ways.every_logit),
+    "fused attention": Way(ways.fused_attention),
     "no augmentation": Way(augments=False),
     "no augmentation, features cached": Way(ways.cached_tower, augments=False),
     "image tokens merged, 4 to 1": Way(ways.merged_tokens),
@@ -77,7 +79,7 @@ def run(quick: bool = False) -> Result:
 
     be_quiet()
     use_all_cores()
-    rounds, steps = (1, 20) if quick else (2, 100)
+    rounds, steps = (1, 20) if quick else (ROUNDS, STEPS)
     changes = {"batch_size": 4} if quick else {}
     with tempfile.TemporaryDirectory() as name:
         even, uneven = Path(name) / "even", Path(name) / "uneven"
@@ -122,11 +124,11 @@ def measured(jobs: Mapping[bool, Job], rounds: int) -> dict[str, list[Any]]:
 
 def train(job: Job, way: Way, seed: int) -> Figures:
     """One training, and the answers to the held-out cases."""
-    marks: list[tuple[int, float, float]] = []
+    clock, marks = own_clock(), list[tuple[int, float, float]]()
 
     def on_log(step: int, figures: Mapping[str, float]) -> None:
         if "loss" in figures:
-            marks.append((step, time.perf_counter(), figures["loss"]))
+            marks.append((step, clock(), figures["loss"]))
 
     parts = _PARTS if way.uneven else 1
     strength = float(job.base.defaults["augment"]) if way.augments else 0.0

@@ -24,6 +24,11 @@ def every_logit(model: Any, processor: Any) -> None:
     model.forward = forward
 
 
+def fused_attention(model: Any, processor: Any) -> None:
+    """Torch's fused attention (SDPA) instead of the eager one, with which a CPU trains."""
+    model.set_attn_implementation("sdpa")
+
+
 def cached_tower(model: Any, processor: Any) -> None:
     """The frozen tower's features of a picture that was seen before, from memory; the projector is trained and is not
     left out."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
+import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +16,7 @@ from benchmarks import (
     accuracy,
     explore,
     finetune,
+    finetune_sides,
     inception_time,
     large,
     scoring_ways,
@@ -23,8 +28,9 @@ from benchmarks import (
     ways,
 )
 from benchmarks.__main__ import NAMES, main
+from benchmarks.large_parts import Peak
 from benchmarks.rendering import LENGTHS, run
-from benchmarks.timing import WIDTH, Row, in_turn, medians, table, timed
+from benchmarks.timing import WIDTH, Row, in_turn, medians, own_clock, table, timed
 from tests.conftest import make_set
 from vlm_tsc.answer.ask import ask
 from vlm_tsc.answer.batch import encode_prompts
@@ -73,7 +79,7 @@ def test_without_its_peer_the_finetune_benchmark_says_how_to_get_it(monkeypatch)
 PICTURES = Presentation(PromptBuilder(AnswerMap(("down", "up")), mode="IMAGE_ONLY"), (32, 32))
 
 
-@pytest.mark.parametrize("change", [ways.every_logit, ways.cached_tower])
+@pytest.mark.parametrize("change", [ways.every_logit, ways.cached_tower, ways.fused_attention])
 def test_a_way_that_shall_compute_the_same_does(tiny_base, change):
     shown = [PICTURES.show(case) for case in make_set(4, 0).X]
     model, processor = load_model(tiny_base)
@@ -201,25 +207,78 @@ def test_without_a_gpu_the_large_base_is_not_measured(monkeypatch):
 @pytest.mark.long
 def test_every_part_of_the_large_benchmark_runs_on_a_tiny_replica():
     pytest.importorskip("trl", reason="TRL is not installed: it is no dependency")
-    trained, *_, scored = large.run(quick=True).rows  # between them, on a GPU, the peaks
+    trained, scored, *_ = large.run(quick=True).rows  # then, on a GPU, the peaks
     assert min(trained.ours, trained.peer, scored.ours, scored.peer) > 0
 
 
+# What a machine for one GPU measurement may lack: all that neither loads nor trains a model.
+WITHOUT = """
+import sys
+from importlib.machinery import PathFinder
+
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, *rest):
+        return None if name.split(".")[0] in sys.argv[1].split(",") else super().find_spec(name, *rest)
+
+sys.meta_path = [Without if finder is PathFinder else finder for finder in sys.meta_path]
+from benchmarks import large
+sys.exit(large.main(sys.argv[2:]))
+"""
+
+
 @pytest.mark.long
-def test_without_its_peer_the_large_benchmark_still_shows_our_speed(monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: None if name == "trl" else find(name, *rest))
-    result = large.run(quick=True)
-    assert min(result.rows[0].ours, result.rows[0].limit, result.rows[-1].ours) > 0
-    assert "of the peak" in result.table and "SFTTrainer" not in result.table
+def test_the_large_benchmark_needs_neither_its_peer_nor_what_loads_no_model(tmp_path):
+    lacking = "trl,datasets,aeon,deepspeed,mlflow,optuna,wandb,tensorboard,fastapi,uvicorn,tsdownsample"
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, lacking, "--quick", "--output", str(tmp_path / "found.json")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    trained, scored = json.loads((tmp_path / "found.json").read_text())["parts"]
+    assert min(trained["row"]["ours"], trained["row"]["limit"], scored["row"]["ours"]) > 0
+    assert "of the peak" in trained["text"] and "SFTTrainer" not in trained["text"]
 
 
-def test_a_part_that_runs_out_of_memory_does_not_lose_the_others():
-    def too_large():
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nmore")
+def test_a_part_that_fails_does_not_lose_the_others(capsys):
+    def failing(error: Exception):
+        def part():
+            raise error
 
-    found = [large.attempt("first", too_large), large.attempt("second", lambda: ("text", 1))]
-    assert found == [("first: out of memory (CUDA out of memory. Tried to allocate)", None), ("text", 1)]
+        return part
+
+    too_large = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nmore")
+    told = "first: out of memory (CUDA out of memory. Tried to allocate)"
+    assert large.attempt("first", failing(too_large)) == (told, None)
+    assert large.attempt("first", failing(ImportError("no bits")))[0] == "first: not measured (no bits)"
+    assert "FAILED (ValueError: odd)" in large.attempt("first", failing(ValueError("odd")))[0]
+    assert large.attempt("second", lambda: ("text", 1)) == ("text", 1)
+    assert "ValueError: odd" in capsys.readouterr().err, "with its traceback"
+
+
+def test_parts_are_written_as_they_come_and_none_begins_too_late(tmp_path, capsys):
+    report = large._Report(100.0, tmp_path / "found.json")
+    report.measure("peak", lambda: ("1 GB", Peak("lora", 1e9, 1.05e9)))
+    report.seconds = -1.0
+    report.measure("scoring", lambda: pytest.fail("begun"))
+    first, second = json.loads((tmp_path / "found.json").read_text())["parts"]
+    assert first == {"what": "peak", "text": "1 GB", "row": {"what": "lora", "measured": 1e9, "estimated": 1.05e9}}
+    assert second["row"] is None and "not begun" in second["text"] and "1 GB" in capsys.readouterr().err
+
+
+def test_a_steady_jobs_seconds_are_between_its_losses():
+    lines = [{"loss": 2.0}, {"loss": 1.0}, {"train_runtime": 600.0}]
+    marks = [(10, 100.0), (30, 160.0)]
+    job = SimpleNamespace(steady=True, batch=3, cases=90)
+    assert finetune_sides._logged(job, lines, marks) == (1.0, [2.0, 1.0])
+    assert finetune_sides._logged(SimpleNamespace(**vars(job) | {"steady": False}), lines, marks)[0] == 600 / 90
+
+
+def test_on_one_thread_of_a_cpu_other_work_is_not_counted(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for threads, clock in ((1, time.process_time), (2, time.perf_counter)):
+        monkeypatch.setattr("torch.get_num_threads", lambda n=threads: n)
+        assert own_clock() is clock
 
 
 @pytest.mark.long

@@ -34,6 +34,7 @@ from vlm_tsc.conversation.rationale import with_lead
 from vlm_tsc.conversation.records import messages_of, record
 from vlm_tsc.finetune.adapter import load_finished
 from vlm_tsc.finetune.trainer import AnswerTrainer
+from vlm_tsc.use.merge import difference, next_token_logits
 
 CLASSES = AnswerMap(tuple(f"class {i}" for i in range(28)))  # A … Z, AA, AB: some answers begin alike
 
@@ -227,6 +228,10 @@ def test_fine_tuned_saved_loaded_and_merged(family, folder, presentation, tmp_pa
     with torch.no_grad():
         logits = [one(**inputs, logits_to_keep=1).logits for one in (model, merged)]
     torch.testing.assert_close(*logits, atol=1e-3, rtol=0)
+    before = next_token_logits(model, processor, shown)
+    rounded = difference(before, next_token_logits(merged.to(torch.bfloat16), processor, shown))
+    print(f"in bfloat16 {rounded}")
+    assert rounded.logit <= 1e-2  # the first token is as random as these weights: two can be as likely
 
 
 @ONE_FAMILY_ELSE_LONG

@@ -80,6 +80,16 @@ def test_every_command_names_options_that_are_there(words, capsys):
     assert not set(options) - set(told)
 
 
+def test_links_lead_somewhere():
+    """Of the README and of the other pages beside it; those of docs/ have a test of their own."""
+    for page in sorted(ROOT.glob("*.md")):
+        text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+        targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)]
+        local = [target for target in targets if target and not re.match(r"https?:|mailto:", target)]
+        gone = [target for target in local if not (ROOT / target).exists()]
+        assert not gone, f"{page.name} links to what is not there: {gone}"
+
+
 def test_the_table_of_bases_is_that_of_their_settings():
     for name in known_bases():
         base = load_base(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from tests.conftest import make_set
 from vlm_tsc.answer.ask import ask, ask_views
 from vlm_tsc.answer.batch import answer_trie, encode_prompts
-from vlm_tsc.answer.model import load_model
+from vlm_tsc.answer.model import load_model, use_attention_for_training
 from vlm_tsc.answer.read import read_answers
 from vlm_tsc.answer.trie import AnswerTrie
 from vlm_tsc.conversation.answers import AnswerMap
@@ -52,6 +53,34 @@ def test_the_tree_equals_one_full_pass_per_class(loaded, n_classes):
                 log_p = logits[0, -len(answer) - 1 : -1].float().log_softmax(-1)
                 expected[i, j] = log_p[torch.arange(len(answer)), torch.tensor(answer)].sum()
     assert (got - expected).abs().max() < 1e-4
+
+
+def test_where_flash_attention_trains_answers_are_read_with_a_mask(tiny_base):
+    """Its kernels are not here and would not take the tree: asked with them, the model could not answer at all."""
+    model, processor = load_model(tiny_base)
+    shown, answers = shown_cases(30)
+    before = ask(model, processor, shown, answers, batch_size=3, generate=True)
+    model.config._attn_implementation = "flash_attention_2"
+    after = ask(model, processor, shown, answers, batch_size=3, generate=True)
+    assert (after.probabilities == before.probabilities).all() and after.generated == before.generated
+    assert model.config.get_text_config()._attn_implementation == "flash_attention_2", "as it was, for training"
+
+
+@pytest.mark.parametrize(
+    ("place", "precision", "installed", "expected"),
+    [
+        ("cpu", torch.bfloat16, True, ["eager"]),
+        ("cuda", torch.bfloat16, False, []),
+        ("cuda", torch.bfloat16, True, ["flash_attention_2"]),
+        ("cuda", torch.float32, True, []),
+    ],
+)
+def test_flash_attention_trains_only_where_it_is_installed(monkeypatch, place, precision, installed, expected):
+    chosen: list[str] = []
+    monkeypatch.setattr("vlm_tsc.answer.model.device", lambda: torch.device(place))
+    monkeypatch.setattr("vlm_tsc.answer.model.is_flash_attn_2_available", lambda: installed)
+    use_attention_for_training(SimpleNamespace(set_attn_implementation=chosen.append), precision)
+    assert chosen == expected
 
 
 def test_greedy_decoding_equals_generate(loaded):

@@ -72,12 +72,16 @@ def fit(base: Path, adapter: Path, steps: int = 4, **changes):
 def test_stopped_and_resumed_equals_uninterrupted(tiny_base, tmp_path, monkeypatch, with_validation, mixup):
     options = {"validation": make_set(6, 5, "validation") if with_validation else None}
     options |= {"mixup": mixup, "teacher": mixup > 0}
-    fit(tiny_base, tmp_path / "whole" / "adapter", **options)
+    with losses_noted(monkeypatch) as of_whole:
+        fit(tiny_base, tmp_path / "whole" / "adapter", **options)
 
-    with stopped_after_two(monkeypatch):
+    with stopped_after_two(monkeypatch), losses_noted(monkeypatch) as of_parts:
         fit(tiny_base, tmp_path / "parts" / "adapter", **options)
     assert last_whole_checkpoint(tmp_path / "parts" / "checkpoints")
-    fit(tiny_base, tmp_path / "parts" / "adapter", **options)
+    with losses_noted(monkeypatch) as of_rest:
+        fit(tiny_base, tmp_path / "parts" / "adapter", **options)
+    assert [step for step, _ in of_rest] == [2, 3]
+    assert of_parts[:2] + of_rest == of_whole and len(of_whole) == 4
 
     whole, parts = (load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("whole", "parts"))
     assert whole.keys() == parts.keys()
@@ -97,6 +101,21 @@ def stopped_after_two(monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(AnswerTrainer, "training_step", stop_after_two)
         yield
+
+
+@contextmanager
+def losses_noted(monkeypatch):
+    """(steps done before, loss) of every step of a training inside."""
+    noted, step = [], AnswerTrainer.training_step
+
+    def noting(self, *args, **kwargs):
+        out = step(self, *args, **kwargs)
+        noted.append((self.state.global_step, float(out)))
+        return out
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AnswerTrainer, "training_step", noting)
+        yield noted
 
 
 def test_grouping_a_step_by_length_changes_no_loss(tiny_base, tmp_path, monkeypatch):

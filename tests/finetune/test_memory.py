@@ -249,7 +249,34 @@ def test_the_table_needs_no_checkpoint(capsys):
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_a_configuration_that_is_nowhere(capsys, monkeypatch):
+def test_a_configuration_that_is_nowhere(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert memory.main(["--base", "nobody/no-such-model"]) == 2
-    assert "configuration of this base" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "--base nobody/no-such-model\n" in told and "is not on this machine" in told
+    assert "hf download nobody/no-such-model config.json --local-dir DIR/no-such-model, then here: --llava-root" in told
+
+
+def test_without_a_network_a_configuration_is_asked_for_once(capsys, monkeypatch, tmp_path):
+    """Not six times, half a minute long, as AutoConfig does."""
+    import httpx2
+
+    asked = []
+
+    def unreachable(*args, **_):
+        asked.append(args)
+        raise httpx2.ConnectError("Name or service not known")
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(httpx2.Client, "send", unreachable)
+    assert memory.main(["--base", "nobody/no-such-model"]) == 2
+    assert len(asked) == 1 and "hf download nobody/no-such-model" in capsys.readouterr().err
+
+
+def test_a_configuration_that_cannot_be_read(capsys, tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "of-nobody"}')
+    assert memory.main(["--base", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert "cannot be read" in told and str(tmp_path / "config.json") in told

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vlm_tsc.answer.attention import attention_with_masks
 from vlm_tsc.answer.trie import AnswerTrie
 
 
@@ -62,6 +63,17 @@ def read_answers(
     end_token : int
         Id of the end token; needed to generate.
     """
+    with attention_with_masks(model):
+        return _read(model, inputs, trie, end_token, max_new_tokens)
+
+
+def _read(
+    model: nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    trie: AnswerTrie,
+    end_token: int | None,
+    max_new_tokens: int,
+) -> Answers:
     _forget_positions(model)
     prompt = model(**inputs, use_cache=True, logits_to_keep=1)
     cache = prompt.past_key_values

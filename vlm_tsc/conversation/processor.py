@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def checkpoint_folder(base: BaseConfig, llava_root: Path | str | None = None) ->
         raise InputError(
             "There is no checkpoint in this folder.", where=f"--base {base.name}", got=f"no {own}/config.json"
         )
-    return _from_hub(base, llava_root)
+    return from_hub(base, llava_root, _CHECKPOINT_FILES, _is_whole)
 
 
 def local_folder(base: BaseConfig, llava_root: Path | str | None = None) -> Path | None:
@@ -47,16 +48,38 @@ def local_folder(base: BaseConfig, llava_root: Path | str | None = None) -> Path
     return next((folder for folder in candidates if (folder / "config.json").is_file()), None)
 
 
-def _from_hub(base: BaseConfig, llava_root: Path | str | None) -> Path:
+def from_hub(
+    base: BaseConfig,
+    llava_root: Path | str | None,
+    files: list[str],
+    is_whole: Callable[[Path], bool],
+    only: str = "",
+) -> Path:
+    """Folder of the Hugging Face cache with such `files` of a base, downloaded into it if need be.
+
+    Parameters
+    ----------
+    files : list of str
+        Patterns of their names.
+    is_whole : callable
+        Whether a folder has all of them.
+    only : str
+        The one file that would do, for the message.
+
+    Raises
+    ------
+    InputError
+        When they cannot be downloaded, with the command that fetches them elsewhere.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    wanted: dict[str, Any] = {"revision": base.revision, "allow_patterns": _CHECKPOINT_FILES}
+    wanted: dict[str, Any] = {"revision": base.revision, "allow_patterns": files}
     problem = "its copy in the Hugging Face cache is not whole"
     for local in (True, False):
         try:
             folder = Path(snapshot_download(base.repository, local_files_only=local, **wanted))
-            if _is_whole(folder):
+            if is_whole(folder):
                 return folder
         except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
             problem = str(error).split("\n")[0][:200]
@@ -64,10 +87,10 @@ def _from_hub(base: BaseConfig, llava_root: Path | str | None) -> Path:
             log.info("downloading %s", base.repository)
     root = llava_root or "DIR"
     pinned = f" --revision {base.revision}" if base.revision not in (None, "main") else ""
-    fetch = f"hf download {base.repository}{pinned}"
+    fetch = f"hf download {base.repository}{only and f' {only}'}{pinned}"
     raise InputError(
         "This base is not on this machine and cannot be downloaded.",
-        where=f"--base {base.name}",
+        where=f"--base {base.name if base.source else base.repository}",
         got=problem,
         allowed="a folder; a name in --llava-root; a repository in the Hugging Face cache",
         fix=f"where there is a network: {fetch} --local-dir {root}/{Path(base.repository).name}, "

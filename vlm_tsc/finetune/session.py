@@ -111,7 +111,7 @@ def _train(
         model, processor = load_model(base_folder, weights, quantisation)
     assert settings.batch_size is not None and settings.context_length is not None  # the base's YAML has them
     assert settings.trainable is not None and settings.learning_rate is not None
-    use_attention_for_training(model)
+    use_attention_for_training(model, precision)
     if stage != 3:  # there, no device need hold all of it
         model = model.to(device())
     with one_rank_without_a_launcher(settings.deepspeed):

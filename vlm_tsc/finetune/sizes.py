@@ -13,9 +13,10 @@ from transformers import AutoConfig
 
 from vlm_tsc.answer.quantised import without_memory
 from vlm_tsc.bases import BaseConfig, Part
-from vlm_tsc.conversation.processor import local_folder
+from vlm_tsc.conversation.processor import from_hub, local_folder
 from vlm_tsc.errors import InputError
 
+_CONFIG = "config.json"
 _MOST_LIKELY_TOKENS = 576  # of a picture, where nothing says how many: LLaVA-1.5's
 
 
@@ -74,19 +75,21 @@ def configuration(base: BaseConfig, llava_root: Path | str | None = None) -> Any
     Raises
     ------
     InputError
-        When it is nowhere.
+        When it is nowhere, with the command that fetches it, or cannot be read.
     """
     folder = local_folder(base, llava_root)
     if folder is None and base.config is not None:
         return AutoConfig.for_model(**base.config)
+    # not by AutoConfig, which without a network asks again and again for half a minute
+    folder = folder or from_hub(base, llava_root, [_CONFIG], lambda path: (path / _CONFIG).is_file(), _CONFIG)
     try:
-        return AutoConfig.from_pretrained(folder or base.repository, revision=None if folder else base.revision)
+        return AutoConfig.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise InputError(
-            "The configuration of this base is not here and cannot be downloaded.",
-            where=f"--base {base.name}",
+            "The configuration of this base cannot be read.",
+            where=folder / _CONFIG,
             got=str(error).split("\n")[0],
-            allowed="a name in configs/bases/, a folder with a config.json, a repository id where there is a network",
+            allowed="a checkpoint that transformers opens without code of its own",
         ) from None
 
 

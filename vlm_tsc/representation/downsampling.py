@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from tsdownsample import LTTBDownsampler
 
 from vlm_tsc.errors import InputError, nearest
 
@@ -102,6 +101,8 @@ def lttb_indices(case: np.ndarray, n_kept: int) -> np.ndarray:
     n_timepoints = case.shape[1]
     if n_kept < 3:  # the library wants three; two are the end points
         return np.array([0, n_timepoints - 1])
+    from tsdownsample import LTTBDownsampler  # not needed by what is drawn alone, and not everywhere
+
     judged = case[0] if len(case) == 1 else np.abs(_z_scores(case)).mean(axis=0)
     return LTTBDownsampler().downsample(np.ascontiguousarray(judged), n_out=n_kept).astype(np.int64)
 
