@@ -28,7 +28,8 @@ def device_name() -> str:
     """The device for people: a GPU by its name, a CPU by the threads that compute on it."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def choose_precision(wanted: str) -> torch.dtype:
