@@ -94,6 +94,7 @@ def wrong_ids(runs: Path, seed: int = 0) -> list[str]:
 
 
 def names_on(page) -> list[str]:
+    page.wait_for_load_state()  # a click returns while the next page is still coming in
     return page.locator("span.name").all_text_contents()
 
 
