@@ -31,7 +31,7 @@ _FILE = "teacher.safetensors"
 _TRUST = 0.5  # in the teacher, against the labels
 _SHARPNESS = 3.0  # of the softmax over the ridge's scores, which are about -1 and 1
 _VIEWS = 12  # augmented ones of every case, beside the recorded one …
-_MOST = 6000  # … but no more pictures than these in all: ten seconds of linear algebra, a gigabyte
+_MOST = 6000  # … but no more pictures than these in all, for the time and memory of the ridge
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,12 @@ class TowerTeacher:
         With an adapter, which is taken off to look; without one all its weights will be trained, and a copy is kept.
     projector : sequence of str
         Full names of the projector's linear layers.
+    n_pictures : int
+        Of every case.
     """
 
-    def __init__(self, model: Any, teacher: Teacher, projector: Sequence[str]):
+    def __init__(self, model: Any, teacher: Teacher, projector: Sequence[str], n_pictures: int):
+        self.n_pictures = n_pictures
         self.frozen = model if isinstance(model, PeftModel) else copy.deepcopy(model)
         self.teacher, self.projector = teacher, projector
 
@@ -101,7 +104,8 @@ class TowerTeacher:
                 with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
                     X, y = _pictures_seen(base_of(model), processor, draws, answers, projector, batch_size)
                 write_bytes(path, save(vars(fit_teacher(X, y))))
-            return cls(model, Teacher(**load_file(path)), projector)
+            n_pictures = draws.augmented.presentation.builder.n_pictures
+            return cls(model, Teacher(**load_file(path)), projector, n_pictures)
 
     def teach(self, inputs: Mapping[str, Any], shares: torch.Tensor) -> torch.Tensor:
         """Half of `shares` (n_cases, n_classes), and half of what the teacher answers to the batch's pictures."""
@@ -112,7 +116,7 @@ class TowerTeacher:
         """The teacher's answers `(n_cases, n_classes)` to the pictures of a batch."""
         n_cases = len(inputs["input_ids"])
         with self.frozen.disable_adapter() if isinstance(self.frozen, PeftModel) else nullcontext():
-            seen = vision_features(base_of(self.frozen), inputs, self.projector, n_cases)
+            seen = vision_features(base_of(self.frozen), inputs, self.projector, n_cases * self.n_pictures)
         return self.teacher.shares(seen.reshape(n_cases, -1).float())
 
 
