@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.conftest import make_set
+from tests.replicas import make_replica
 from vlm_tsc.answer.batch import encode_prompts
 from vlm_tsc.answer.features import features
 from vlm_tsc.answer.model import load_model
@@ -103,3 +104,19 @@ def test_of_many_cases_it_sees_some_and_every_class(tiny_base, tmp_path, first, 
     TowerTeacher.of(model, processor, made, ("A", "B"), tmp_path, projector=names, first=first, **HOW)
     ((X, y),) = seen
     assert len(X) == len(y) == 5 and sorted(set(y)) == [0, 1]
+
+
+def test_it_looks_at_every_picture_of_a_case(tmp_path, first):
+    """Through a tower that takes all pictures of a batch as one sequence."""
+    model, processor = load_model(make_replica("qwen2.5-vl", tmp_path))
+    builder = PromptBuilder(AnswerMap(("down", "up")), mode="IMAGE_ONLY", n_pictures=2)
+    plots = Presentation(builder, (112, 112), styles=("line", "differences"))
+    answers = [builder.answer_map.answer_of(label) for label in CASES.y]
+    made = TrainingDraws(list(CASES.X), CASES.ids, answers, Augmented(plots, 0.0, 0), n_draws=12, seed=0)
+    names = projector_names(model, LORA_TARGETS)
+    taught = TowerTeacher.of(model, processor, made, ("A", "B"), tmp_path, projector=names, first=first, **HOW)
+    shown = [plots.show(case) for case in CASES.X]
+    seen = features(model, processor, shown, "vision", batch_size=12, projector=names)
+    torch.testing.assert_close(
+        taught.shares(encode_prompts(processor, shown)), taught.teacher.shares(torch.tensor(seen))
+    )
