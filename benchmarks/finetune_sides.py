@@ -57,7 +57,8 @@ def fit_ours(
 
     `strength` is the augmentation's, and `options` are others of `fit_adapter`.
     """
-    from vlm_tsc.answer.model import device, load_model, use_attention_for_training
+    from vlm_tsc.answer.attention import use_attention_for_training
+    from vlm_tsc.answer.model import device, load_model
     from vlm_tsc.conversation.augmented import Augmented
     from vlm_tsc.finetune.fit import fit_adapter
     from vlm_tsc.finetune.parts import quantisation_of
@@ -177,10 +178,12 @@ def passes_alone(job: Job) -> float:
     """Seconds of the passes alone, over one batch that was encoded before."""
     import torch
 
+    from vlm_tsc.answer.attention import use_attention_for_training
     from vlm_tsc.answer.batch import answer_trie, encode_examples
-    from vlm_tsc.answer.model import device, load_model, use_attention_for_training
+    from vlm_tsc.answer.model import device, load_model
+    from vlm_tsc.finetune.answer_loss import AnswerLoss
+    from vlm_tsc.finetune.last_layer import last_layer_of
     from vlm_tsc.finetune.parts import make_trainable
-    from vlm_tsc.finetune.trainer import AnswerTrainer
 
     model, processor = load_model(job.base_folder, job.precision)
     use_attention_for_training(model, job.precision)
@@ -191,16 +194,17 @@ def passes_alone(job: Job) -> float:
     answers = answer_trie(processor, shown[0].question, job.presentation.builder.answer_map.answers).answers
     batch = encode_examples(processor, shown, [answers[i % len(answers)] for i in range(job.batch)])
     batch = {key: value.to(model.device) for key, value in batch.items()}
-    smoothing: Any = type("Plain", (), {"answer_smoothing": 0.0})()
     narrow = job.precision == torch.bfloat16
     start = 0.0
-    for step in range(-1, job.steps):  # the first chooses kernels
-        if step == 0:
-            start = time.perf_counter()
-        with torch.autocast(model.device.type, job.precision) if narrow else nullcontext():
-            loss = AnswerTrainer.compute_loss(smoothing, model, dict(batch))
-        loss.backward()
-        float(loss.detach())  # waits for a GPU
+    with last_layer_of(model) as last_layer:
+        loss_of = AnswerLoss(last_layer=last_layer)
+        for step in range(-1, job.steps):  # the first chooses kernels
+            if step == 0:
+                start = time.perf_counter()
+            with torch.autocast(model.device.type, job.precision) if narrow else nullcontext():
+                loss, _ = loss_of(model, batch)
+            loss.backward()
+            float(loss.detach())  # waits for a GPU
     return time.perf_counter() - start
 
 

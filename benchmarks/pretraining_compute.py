@@ -81,7 +81,7 @@ def _counted(model: Any, batch: Any, loss_of: Any, step: int) -> int:
 
 def _stages(recipe: LlavaPretraining, base_folder: Path) -> dict[str, tuple[Any, Any, Any]]:
     """Stage → model, batches and loss, as `pretrain_llava` puts them together."""
-    from vlm_tsc.answer.model import use_attention_for_training
+    from vlm_tsc.answer.attention import use_attention_for_training
     from vlm_tsc.conversation.processor import load_processor
     from vlm_tsc.pretrain import episode_stage, llava, tasks, vision_stage
 

@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from tests.finetune.test_fit import fit
 from tests.replica_configs import PUBLISHED, published_config
 from tests.replicas import FAMILIES, make_replica
 from vlm_tsc.answer.ask import ask
+from vlm_tsc.answer.attention import ON_CPU
 from vlm_tsc.answer.batch import answer_trie, encode_examples, encode_prompts, supervised_tokens
 from vlm_tsc.answer.model import load_model
 from vlm_tsc.answer.quantised import Quantisation, quantised_layers
@@ -33,7 +33,7 @@ from vlm_tsc.conversation.prompt import PromptBuilder
 from vlm_tsc.conversation.rationale import with_lead
 from vlm_tsc.conversation.records import messages_of, record
 from vlm_tsc.finetune.adapter import load_finished
-from vlm_tsc.finetune.trainer import AnswerTrainer
+from vlm_tsc.finetune.answer_loss import AnswerLoss
 from vlm_tsc.use.merge import difference, next_token_logits
 
 CLASSES = AnswerMap(tuple(f"class {i}" for i in range(28)))  # A … Z, AA, AB: some answers begin alike
@@ -134,7 +134,7 @@ def test_a_saved_processor_loads_again(loaded, presentation, tmp_path):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager", ON_CPU])
 def test_the_tree_equals_one_full_pass_per_class(loaded, presentation, attention):
     model, processor = loaded
     model.set_attn_implementation(attention)
@@ -193,7 +193,7 @@ def mean_loss(model, processor, shown: list[Shown], answers: Sequence[Sequence[i
     """What the trainer minimises."""
     batch = encode_examples(processor, shown, answers)
     with torch.no_grad():
-        return float(AnswerTrainer.compute_loss(SimpleNamespace(answer_smoothing=0.0), model, batch))  # type: ignore[arg-type]
+        return float(AnswerLoss()(model, batch)[0])
 
 
 def test_the_loss_is_that_of_full_passes(loaded, presentation):

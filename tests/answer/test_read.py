@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +10,9 @@ import torch
 
 from tests.conftest import make_set
 from vlm_tsc.answer.ask import ask, ask_views
+from vlm_tsc.answer.attention import ON_CPU
 from vlm_tsc.answer.batch import answer_trie, encode_prompts
-from vlm_tsc.answer.model import load_model, use_attention_for_training
+from vlm_tsc.answer.model import load_model
 from vlm_tsc.answer.read import read_answers
 from vlm_tsc.answer.trie import AnswerTrie
 from vlm_tsc.conversation.answers import AnswerMap
@@ -28,7 +28,7 @@ def shown_cases(n_classes: int, n_cases: int = 5) -> tuple[list[Shown], tuple[st
     return [presentation.show(case) for case in cases], answers.answers
 
 
-@pytest.fixture(scope="module", params=["sdpa", "eager"])  # the fused attention, and the one that trains on CPUs
+@pytest.fixture(scope="module", params=["sdpa", ON_CPU])  # the fused attention, and the one that trains on CPUs
 def loaded(tiny_base, request):
     model, processor = load_model(tiny_base)
     model.set_attn_implementation(request.param)
@@ -64,23 +64,6 @@ def test_where_flash_attention_trains_answers_are_read_with_a_mask(tiny_base):
     after = ask(model, processor, shown, answers, batch_size=3, generate=True)
     assert (after.probabilities == before.probabilities).all() and after.generated == before.generated
     assert model.config.get_text_config()._attn_implementation == "flash_attention_2", "as it was, for training"
-
-
-@pytest.mark.parametrize(
-    ("place", "precision", "installed", "expected"),
-    [
-        ("cpu", torch.bfloat16, True, ["eager"]),
-        ("cuda", torch.bfloat16, False, []),
-        ("cuda", torch.bfloat16, True, ["flash_attention_2"]),
-        ("cuda", torch.float32, True, []),
-    ],
-)
-def test_flash_attention_trains_only_where_it_is_installed(monkeypatch, place, precision, installed, expected):
-    chosen: list[str] = []
-    monkeypatch.setattr("vlm_tsc.answer.model.device", lambda: torch.device(place))
-    monkeypatch.setattr("vlm_tsc.answer.model.is_flash_attn_2_available", lambda: installed)
-    use_attention_for_training(SimpleNamespace(set_attn_implementation=chosen.append), precision)
-    assert chosen == expected
 
 
 def test_greedy_decoding_equals_generate(loaded):

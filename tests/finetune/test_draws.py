@@ -36,6 +36,17 @@ def test_without_augmentation_a_draw_is_the_recorded_view():
         np.testing.assert_array_equal(draw.shown.pictures[0], recorded[match[0]].pictures[0])
 
 
+def test_what_nothing_changes_is_drawn_once(monkeypatch):
+    drawn, pictures = [], Presentation.pictures
+    monkeypatch.setattr(Presentation, "pictures", lambda self, case: drawn.append(case) or pictures(self, case))
+    for strength, expected in ((0.0, 6), (1.0, 18)):
+        drawn.clear()
+        made = draws(strength)
+        for i in range(18):
+            made[i]
+        assert len(drawn) == expected
+
+
 def test_every_epoch_has_every_case_once_in_another_order():
     questions = [draws(0.0)[i].shown.question for i in range(18)]
     epochs = [questions[0:6], questions[6:12], questions[12:18]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import types
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from vlm_tsc.conversation.rationale import named_label
 from vlm_tsc.errors import InputError
 from vlm_tsc.finetune import fit as fitting
 from vlm_tsc.finetune.adapter import load_finished
+from vlm_tsc.finetune.answer_loss import AnswerLoss
 from vlm_tsc.finetune.checkpoints import last_whole_checkpoint
 from vlm_tsc.finetune.draws import Draw, TrainingDraws
 from vlm_tsc.finetune.fit import fit_adapter
@@ -244,7 +244,7 @@ def test_the_loss_equals_the_models_own_over_full_logits(tiny_base):
     full[:, -batch["labels"].shape[1] :] = batch["labels"]
     rows = [{key: value[i : i + 1] for key, value in {**batch, "labels": full}.items()} for i in range(len(shown))]
     theirs = torch.stack([model(**row).loss for row in rows]).mean()  # each answer counts as much as any other
-    ours = AnswerTrainer.compute_loss(type("T", (), {"answer_smoothing": 0.0})(), model, dict(batch))
+    ours = AnswerLoss()(model, batch)[0]
     torch.testing.assert_close(ours, theirs)
 
 
@@ -255,9 +255,7 @@ def test_the_loss_of_a_mixture_is_shared_where_its_answers_part(tiny_base):
     answers = answer_trie(processor, shown[0].question, ("A", "AB", "B")).answers
     own, shares = torch.tensor([1, 0, 2]), torch.tensor([[0.25, 0.75, 0], [0.5, 0.1, 0.4], [0, 0, 1.0]])
     batch = encode_examples(processor, shown, [answers[i] for i in own])
-    trainer = type("T", (), {"answer_smoothing": 0.0, "soft": SoftAnswers(answers), "teach": None})()
-    trainer._softened = types.MethodType(AnswerTrainer._softened, trainer)
-    found = AnswerTrainer.compute_loss(trainer, model, {**batch, "own": own, "shares": shares})
+    found, _ = AnswerLoss(soft=SoftAnswers(answers))(model, {**batch, "own": own, "shares": shares})
 
     with torch.no_grad():
         inputs = {k: v for k, v in batch.items() if k != "labels"}
@@ -283,9 +281,7 @@ def test_a_class_weighs_as_much_as_its_whole_rationale(tiny_base):
     tokens = [supervised_tokens(processor, *pair) for pair in zip(shown, ("A", "AB"), of_class, strict=True)]
     batch = encode_examples(processor, shown, tokens)
     weights = class_weights(batch["labels"], [len(ids) for ids in of_class])
-    found = AnswerTrainer.compute_loss(
-        type("T", (), {"answer_smoothing": 0.0})(), model, {**batch, "weights": weights}
-    )  # fmt: skip
+    found, _ = AnswerLoss()(model, {**batch, "weights": weights})
     with torch.no_grad():
         logits = model(**{k: v for k, v in batch.items() if k != "labels"}).logits.float().log_softmax(-1)
     expected = 0.0
@@ -301,11 +297,10 @@ def test_the_loss_does_not_change_with_how_a_batch_is_split(tiny_base):
     shown = [PRESENTATION.show(case) for case in make_set(2, 0).X]
     ids = answer_trie(processor, shown[0].question, ("A", "B")).answers[0]
     tokens = [ids, [*ids, *ids, *ids]]
-    plain = type("T", (), {"answer_smoothing": 0.1})()
-    together = AnswerTrainer.compute_loss(plain, model, encode_examples(processor, shown, tokens))
+    smoothed = AnswerLoss(0.1)
+    together, _ = smoothed(model, encode_examples(processor, shown, tokens))
     alone = [
-        AnswerTrainer.compute_loss(plain, model, encode_examples(processor, [one], [its]))
-        for one, its in zip(shown, tokens, strict=True)
+        smoothed(model, encode_examples(processor, [one], [its]))[0] for one, its in zip(shown, tokens, strict=True)
     ]
     assert abs(alone[0] - alone[1]) > 0.01
     torch.testing.assert_close(together, (alone[0] + alone[1]) / 2)

@@ -20,8 +20,8 @@ from vlm_tsc.answer.model import load_model
 from vlm_tsc.answer.quantised import Quantisation, dequantise_into, quantised_layers
 from vlm_tsc.bases import LORA_TARGETS
 from vlm_tsc.finetune.adapter import load_finished
+from vlm_tsc.finetune.answer_loss import AnswerLoss
 from vlm_tsc.finetune.parts import add_lora, quantisation_of
-from vlm_tsc.finetune.trainer import AnswerTrainer
 
 NF4 = Quantisation("nf4", (LORA_TARGETS["language"], LORA_TARGETS["vision"]))
 
@@ -65,7 +65,7 @@ def test_gradients_pass_through_quantised_layers_also_after_an_evaluation(tiny_b
         ask(model, processor, shown, ("A", "B"), batch_size=4)
         model.train()
         batch = encode_examples(processor, shown, [tokens[i % 2] for i in range(4)])
-        AnswerTrainer.compute_loss(type("T", (), {"answer_smoothing": 0.0})(), model, batch).backward()
+        AnswerLoss()(model, batch)[0].backward()
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys()
     moved = [name for name in gradients[0] if "lora_B" in name]

@@ -22,8 +22,8 @@ from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.conversation.prompt import PromptBuilder
 from vlm_tsc.finetune import teacher as module
 from vlm_tsc.finetune.draws import TrainingDraws
-from vlm_tsc.finetune.parts import make_trainable, projector_names
-from vlm_tsc.finetune.teacher import Teacher, TowerTeacher, base_of, fit_teacher
+from vlm_tsc.finetune.parts import base_of, make_trainable, projector_names
+from vlm_tsc.finetune.teacher import Teacher, TowerTeacher, fit_teacher
 
 PLOT = Presentation(PromptBuilder(AnswerMap(("down", "up")), mode="IMAGE_ONLY"), (32, 32))
 CASES = make_set(12, 0)

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
-from transformers.utils.import_utils import is_flash_attn_2_available
 
 from vlm_tsc.answer.quantised import Quantisation, bitsandbytes_config, keep_layout
 from vlm_tsc.conversation.processor import load_processor
@@ -79,18 +78,6 @@ def load_model(
     if quantisation is not None:
         keep_layout(model)
     return model.eval(), load_processor(folder)
-
-
-def use_attention_for_training(model: Any, precision: torch.dtype = torch.float32) -> None:
-    """On a CPU the eager one: over so few tokens the fused attention's backward pass takes longer than all else.
-
-    On a GPU torch's own stays (SDPA), or in bfloat16 FlashAttention's takes its place where that is installed; answers
-    are read with torch's own even then, see `answer.attention`.
-    """
-    if device().type == "cpu":
-        model.set_attn_implementation("eager")
-    elif precision == torch.bfloat16 and is_flash_attn_2_available():
-        model.set_attn_implementation("flash_attention_2")
 
 
 def use_all_cores() -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vlm_tsc.answer.attention import attention_with_masks
+from vlm_tsc.answer.attention import ADDING_MASKS, attention_with_masks
 from vlm_tsc.answer.trie import AnswerTrie
 
 
@@ -135,8 +135,8 @@ def _node_log_probabilities(
 
 
 def _as_mask(model: Any, visible: torch.Tensor) -> torch.Tensor:
-    """True where a node may look, or for the eager attention, which adds its mask to the scores, 0 there."""
-    if model.config.get_text_config()._attn_implementation != "eager":
+    """True where a node may look, or for an attention that adds its mask to the scores, 0 there."""
+    if model.config.get_text_config()._attn_implementation not in ADDING_MASKS:
         return visible
     return torch.zeros(visible.shape, device=visible.device).masked_fill(~visible, torch.finfo(torch.float32).min)
 

@@ -24,15 +24,17 @@ from vlm_tsc.conversation.augmented import Augmented
 from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.files import full_disk_named
 from vlm_tsc.finetune.adapter import MEMBER, name_base, write_adapter_facts
+from vlm_tsc.finetune.answer_loss import AnswerLoss
 from vlm_tsc.finetune.checkpoints import Stopwatch, checkpoints_beside, last_whole_checkpoint
 from vlm_tsc.finetune.draws import Draw, TrainingDraws
-from vlm_tsc.finetune.parts import make_trainable, projector_names, quantisation_of
+from vlm_tsc.finetune.last_layer import last_layer_of
+from vlm_tsc.finetune.parts import base_of, make_trainable, projector_names, quantisation_of
 from vlm_tsc.finetune.plan import zero_stage
 from vlm_tsc.finetune.preflight import check_sees_picture, check_supervision
 from vlm_tsc.finetune.progress import Curves, Finite, OnLog, ProgressLines
 from vlm_tsc.finetune.ranks import Batches, deepspeed_for, note_batches
 from vlm_tsc.finetune.soft_answers import SoftAnswers
-from vlm_tsc.finetune.teacher import TowerTeacher, base_of
+from vlm_tsc.finetune.teacher import TowerTeacher
 from vlm_tsc.finetune.trainer import AnswerTrainer
 from vlm_tsc.launcher import n_processes
 from vlm_tsc.terminal import is_first
@@ -74,7 +76,6 @@ def fit_adapter(
     deepspeed: Path | None = None,
     members: Sequence[Path] = (),
     on_log: OnLog | None = None,
-    workers: int = 0,
     progress: bool = True,
 ) -> Any:
     """Train until `steps`, from the newest whole checkpoint beside `adapter_folder` if there is one.
@@ -142,7 +143,6 @@ def fit_adapter(
         report_to=[],  # `on_log` tells the trackers: theirs of Hugging Face name the same figure differently
         deepspeed=deepspeed and deepspeed_for(checkpoint, n_processes(), deepspeed, is_first=is_first()),
         remove_unused_columns=False,
-        dataloader_num_workers=workers,
         disable_tqdm=True,  # our own lines are shorter
     )
 
@@ -163,6 +163,8 @@ def fit_adapter(
             precision=precision,
             first=arguments.main_process_first(local=False, desc="teacher"),
         ).teach
+
+    loss = AnswerLoss(label_smoothing, soft, teach)
 
     def tokens(one: Draw) -> list[int]:
         return supervised_tokens(processor, one.shown, one.answer, of_class[one.answer])
@@ -189,6 +191,7 @@ def fit_adapter(
     trainer = AnswerTrainer(
         model=model,
         args=arguments,
+        answer_loss=loss,
         train_dataset=draws,
         eval_dataset=[] if validation is not None else None,
         data_collator=collate,
@@ -196,9 +199,6 @@ def fit_adapter(
         validate=validate if validation is not None else None,
         projector=projector,
         projector_learning_rate=projector_learning_rate,
-        label_smoothing=label_smoothing,
-        soft=soft,
-        teach=teach,
         on_checkpoint=watch.note,
         callbacks=[Finite(), ProgressLines(progress), *([Curves(on_log)] if on_log else [])],
     )
@@ -208,7 +208,8 @@ def fit_adapter(
     with full_disk_named(adapter_folder.parent):
         if trainer.is_world_process_zero():
             note_batches(checkpoints, Batches(step_cases, steps, stage))
-        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        with last_layer_of(model) as loss.last_layer:
+            trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
         part = adapter_folder.with_name(adapter_folder.name + ".part")
         if trainer.is_world_process_zero():
             shutil.rmtree(part, ignore_errors=True)

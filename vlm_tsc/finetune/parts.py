@@ -40,6 +40,11 @@ def make_trainable(
     return model
 
 
+def base_of(model: Any) -> Any:
+    """The base inside an adapted model; another model itself."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
 def projector_names(model: nn.Module, patterns: Mapping[Part, str]) -> list[str]:
     """Names of the projector's linear layers; refuses a base in which the pattern finds none."""
     found = [name for name, _ in model.named_modules() if re.fullmatch(patterns["projector"], name)]

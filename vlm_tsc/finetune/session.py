@@ -11,14 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vlm_tsc.answer.model import (
-    be_quiet,
-    choose_precision,
-    device,
-    load_model,
-    use_all_cores,
-    use_attention_for_training,
-)
+from vlm_tsc.answer.attention import use_attention_for_training
+from vlm_tsc.answer.model import be_quiet, choose_precision, device, load_model, use_all_cores
 from vlm_tsc.archive.splits import Splits
 from vlm_tsc.bases import BaseConfig
 from vlm_tsc.conversation.augmented import augmented_within

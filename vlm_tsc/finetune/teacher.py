@@ -26,6 +26,7 @@ from vlm_tsc.answer.linear import ridge_classifier
 from vlm_tsc.conversation.augmented import ViewedCases
 from vlm_tsc.files import write_bytes
 from vlm_tsc.finetune.draws import TrainingDraws
+from vlm_tsc.finetune.parts import base_of
 
 _FILE = "teacher.safetensors"
 _TRUST = 0.5  # in the teacher, against the labels
@@ -118,11 +119,6 @@ class TowerTeacher:
         with self.frozen.disable_adapter() if isinstance(self.frozen, PeftModel) else nullcontext():
             seen = vision_features(base_of(self.frozen), inputs, self.projector, n_cases * self.n_pictures)
         return self.teacher.shares(seen.reshape(n_cases, -1).float())
-
-
-def base_of(model: Any) -> Any:
-    """The base inside an adapted model; another model itself."""
-    return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
 def fit_teacher(X: np.ndarray, y: np.ndarray) -> Teacher:

@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file, save
 from torch.utils.data import SequentialSampler
 from transformers import Trainer
 
-from vlm_tsc.answer.batch import IGNORED
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_bytes, write_json
-from vlm_tsc.finetune.soft_answers import SoftAnswers
+from vlm_tsc.finetune.answer_loss import AnswerLoss
 from vlm_tsc.finetune.state import load_optimizer_tensors, load_random_state, optimizer_tensors, save_random_state
 
 _OPTIMIZER_FILE = "optimizer.safetensors"
@@ -29,14 +27,12 @@ class AnswerTrainer(Trainer):
 
     Parameters
     ----------
+    answer_loss : AnswerLoss
+        What is minimised.
     validate : callable, optional
         () -> figures of the validation part, called at every evaluation; names get the prefix "eval_".
     projector : sequence of str
         Names of the projector's layers: they train at `projector_learning_rate` if that is given.
-    soft : SoftAnswers, optional
-        Wanted for examples with shares of several classes.
-    teach : callable, optional
-        (inputs, shares) -> the shares that are trained.
     on_checkpoint : callable, optional
         (folder) → called on the first rank with every checkpoint before it is whole.
     """
@@ -46,66 +42,27 @@ class AnswerTrainer(Trainer):
     def __init__(
         self,
         *args: Any,
+        answer_loss: AnswerLoss,
         validate: Callable[[], dict[str, float]] | None = None,
         projector: Sequence[str] = (),
         projector_learning_rate: float | None = None,
-        label_smoothing: float = 0.0,
-        soft: SoftAnswers | None = None,
-        teach: Callable[[dict[str, Any], torch.Tensor], torch.Tensor] | None = None,
         on_checkpoint: Callable[[Path], None] | None = None,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = False
+        self.answer_loss = answer_loss
         self.validate = validate
         self.projector = tuple(projector)
         self.projector_learning_rate = projector_learning_rate
-        self.answer_smoothing = label_smoothing
-        self.soft, self.teach = soft, teach
         self.on_checkpoint = on_checkpoint
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Mean over the cases of the mean cross-entropy of a case's answer tokens.
-
-        Were all tokens of a batch alike, an answer of two tokens would count twice, and the loss would change with how
-        a batch is split. `weights` of the labels' shape, each row summing to 1, replace the mean over a case's tokens.
-        With `own` (n_cases,) and `shares` (n_cases, n_classes) the class is not certain: see `soft_answers`. Logits are
-        computed for the answers' columns alone: the vocabulary is the widest layer, and a prompt has a hundred times
-        more tokens than its answer.
-        """
-        labels, weights = inputs.pop("labels"), inputs.pop("weights", None)
-        own, shares = inputs.pop("own", None), inputs.pop("shares", None)
-        if shares is not None and self.teach is not None:
-            shares = self.teach(inputs, shares)
-        width = labels.shape[1]
-        outputs = model(**inputs, logits_to_keep=width + 1, use_cache=False)
-        logits = outputs.logits[:, :-1].float()  # column i predicts token i + 1
-        loss = F.cross_entropy(
-            logits.transpose(1, 2),
-            labels,
-            ignore_index=IGNORED,
-            label_smoothing=self.answer_smoothing,
-            reduction="none",
-        )
-        if shares is not None and own is not None:
-            loss = self._softened(loss, logits.log_softmax(-1), own, shares)
-        if weights is None:
-            supervised = labels != IGNORED
-            weights = supervised / supervised.sum(1, keepdim=True)
-        loss = (loss * weights).sum() / len(weights)
+        """A mean over the cases of the micro-batch."""
+        loss, outputs = self.answer_loss(model, inputs)
         return (loss, outputs) if return_outputs else loss
-
-    def _softened(
-        self, loss: torch.Tensor, log_p: torch.Tensor, own: torch.Tensor, shares: torch.Tensor
-    ) -> torch.Tensor:
-        """`loss` (n_cases, width) with the columns that name the class held against the classes' shares."""
-        assert self.soft is not None  # where there are shares
-        named, there = self.soft.losses(log_p, own, shares)
-        width, smoothing = named.shape[1], self.answer_smoothing
-        named = (1 - smoothing) * named - smoothing * log_p[:, -width:].mean(2)
-        return torch.cat([loss[:, :-width], torch.where(there, named, loss[:, -width:])], dim=1)
 
     def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
         """The figures of `validate`, logged."""

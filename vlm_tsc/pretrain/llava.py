@@ -11,8 +11,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
+from vlm_tsc.answer.attention import use_attention_for_training
 from vlm_tsc.answer.batch import IGNORED, encode_examples, on_device
-from vlm_tsc.answer.model import device, use_attention_for_training
+from vlm_tsc.answer.model import device
 from vlm_tsc.conversation.encoding import answer_tokens, prompt_text
 from vlm_tsc.conversation.records import question_messages
 from vlm_tsc.errors import InputError

@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import CLIPVisionModel
 
-from vlm_tsc.answer.model import device, use_attention_for_training
+from vlm_tsc.answer.attention import use_attention_for_training
+from vlm_tsc.answer.model import device
 from vlm_tsc.pretrain.loop import run_stage
 from vlm_tsc.pretrain.synthetic import episode
 from vlm_tsc.representation.limits import case_limits, train_limits

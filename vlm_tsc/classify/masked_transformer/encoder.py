@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertModel
 
+from vlm_tsc.answer.attention import use_attention_for_training
 from vlm_tsc.classify.masked_transformer.shape import Shape
 
 
@@ -41,9 +42,7 @@ class PatchEncoder(nn.Module):
             self.bert = BertModel(_bert_config(shape), add_pooling_layer=False)
         with torch.no_grad():  # BERT's own are so small beside a patch that order would have to be learned from nothing
             self.bert.embeddings.position_embeddings.weight.copy_(_waves(shape.n_patches, shape.width))
-        if not torch.cuda.is_available():
-            # over so few tokens the fused attention's backward pass takes longer than all else
-            self.bert.set_attn_implementation("eager")
+        use_attention_for_training(self.bert)
 
     def tokens(self, values: torch.Tensor) -> torch.Tensor:
         """Patches `(n, n_channels, n_patches, patch)`, projected: `(n, n_patches, width)`, without their positions."""
