@@ -57,9 +57,19 @@ def _shuffled() -> AbstractContextManager[Any]:
     return patch.object(TrainingDraws, "_grouped", lambda self, draw: draw)
 
 
+def _whole_last_layer() -> AbstractContextManager[Any]:
+    from unittest.mock import patch
+
+    from vlm_tsc.finetune.last_layer import LastLayer
+
+    return patch.multiple(LastLayer, hold=lambda self: None, release=lambda self: None)
+
+
 WAYS: Mapping[str, Way] = {
     _PLAIN: Way(),
     "logits of every token": Way(ways.every_logit),
+    "last layer of every token": Way(around=_whole_last_layer),
+    "eager attention": Way(ways.eager_attention),
     "fused attention": Way(ways.fused_attention),
     "no augmentation": Way(augments=False),
     "no augmentation, features cached": Way(ways.cached_tower, augments=False),

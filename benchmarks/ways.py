@@ -25,8 +25,13 @@ def every_logit(model: Any, processor: Any) -> None:
 
 
 def fused_attention(model: Any, processor: Any) -> None:
-    """Torch's fused attention (SDPA) instead of the eager one, with which a CPU trains."""
+    """Torch's fused attention (SDPA) instead of the one with which a CPU trains."""
     model.set_attn_implementation("sdpa")
+
+
+def eager_attention(model: Any, processor: Any) -> None:
+    """Transformers' eager attention instead."""
+    model.set_attn_implementation("eager")
 
 
 def cached_tower(model: Any, processor: Any) -> None:

@@ -14,7 +14,7 @@ from vlm_tsc.found import hub_cache
 from vlm_tsc.resources import PACKAGE, resource_dir
 from vlm_tsc.yaml_file import line_of, read_yaml
 
-Part = Literal["language", "projector", "vision"]
+Part = Literal["language", "projector", "vision", "head"]
 
 # Full-match patterns of the linear layers of each part, for every family that `AutoModelForImageTextToText` opens here:
 # LLaVA-1.5, LLaVA-NeXT and LLaVA-OneVision; Qwen2.5-VL (visual); SmolVLM (text_model, connector). Activations and
@@ -25,6 +25,7 @@ LORA_TARGETS: dict[Part, str] = {
     r"|visual\.merger\.mlp\.[02])",
     "vision": r".*(vision_(tower|model)\.encoder\.layers\.\d+\.(self_attn\.(q|k|v|out)_proj|mlp\.fc\d)"
     r"|visual\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(gate|up|down)_proj))",
+    "head": r"(.*\.)?lm_head",
 }
 
 

@@ -76,15 +76,20 @@ def test_splits_share_no_case_and_ids_lead_to_the_source(split):
 
 
 def test_validation_is_a_fifth_of_train_where_there_is_enough():
-    y = np.array(["a"] * 80 + ["b"] * 20 + ["a", "b"])
-    indices = official(y, 100, seed=0)
-    assert Counter(y[indices.validation].tolist()) == {"a": 16, "b": 4}
-    assert sorted([*indices.train, *indices.validation]) == list(range(100)) and indices.test.tolist() == [100, 101]
-    assert indices.validation.tolist() == official(y, 100, seed=0).validation.tolist()
-    assert indices.validation.tolist() != official(y, 100, seed=1).validation.tolist()
+    y = np.array(["a"] * 320 + ["b"] * 80 + ["a", "b"])
+    indices = official(y, 400, seed=0)
+    assert Counter(y[indices.validation].tolist()) == {"a": 64, "b": 16}
+    assert sorted([*indices.train, *indices.validation]) == list(range(400)) and indices.test.tolist() == [400, 401]
+    assert indices.validation.tolist() == official(y, 400, seed=0).validation.tolist()
+    assert indices.validation.tolist() != official(y, 400, seed=1).validation.tolist()
 
 
-@pytest.mark.parametrize("labels", [["a"] * 50 + ["b"] * 49, ["a"] * 96 + ["b"] * 4])
+def test_of_a_large_set_no_more_is_held_out_than_tells():
+    indices = official(np.array(["a", "b"] * 5000), 9000, seed=0)
+    assert len(indices.validation) == 400 and len(indices.train) == 8600
+
+
+@pytest.mark.parametrize("labels", [["a"] * 200 + ["b"] * 199, ["a"] * 396 + ["b"] * 4])
 def test_no_validation_where_train_is_too_small(labels):
     y = np.array([*labels, "a", "b"])
     indices = official(y, len(labels), seed=0)
@@ -92,10 +97,10 @@ def test_no_validation_where_train_is_too_small(labels):
 
 
 def test_validation_never_sees_the_test_part():
-    y = np.array(["a"] * 80 + ["b"] * 20 + ["a", "b", "b"])
+    y = np.array(["a"] * 320 + ["b"] * 80 + ["a", "b", "b"])
     permuted = y.copy()
-    permuted[100:] = ["b", "a", "a"]
-    assert official(y, 100, 0).validation.tolist() == official(permuted, 100, 0).validation.tolist()
+    permuted[400:] = ["b", "a", "a"]
+    assert official(y, 400, 0).validation.tolist() == official(permuted, 400, 0).validation.tolist()
 
 
 def test_one_file_is_held_out_60_20_20(own_file):

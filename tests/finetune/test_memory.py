@@ -74,6 +74,8 @@ def test_weights_are_those_of_the_loaded_model(folder, sizes, method):
         ("lora", ("language", "projector")),
         ("lora", ("vision",)),
         ("dora", ("language", "vision")),
+        ("lora", ("language", "head")),
+        ("full", ("head",)),
         ("full", ("language", "projector")),
         ("full", ("vision",)),
     ],

@@ -13,12 +13,14 @@ from safetensors.torch import load_file
 import train
 from tests.conftest import make_set
 from tests.finetune.test_fit import PRESENTATION, fit
+from tests.replicas import make_replica
 from tests.test_job import FAST, only_run, write_sets
 from vlm_tsc.answer.ask import ask
 from vlm_tsc.answer.batch import answer_trie, encode_examples
 from vlm_tsc.answer.model import load_model
 from vlm_tsc.answer.quantised import Quantisation, dequantise_into, quantised_layers
 from vlm_tsc.bases import LORA_TARGETS
+from vlm_tsc.errors import InputError
 from vlm_tsc.finetune.adapter import load_finished
 from vlm_tsc.finetune.answer_loss import AnswerLoss
 from vlm_tsc.finetune.parts import add_lora, quantisation_of
@@ -102,6 +104,15 @@ def test_what_is_trained_is_in_float32(tiny_base, method):
     model = make_trainable(model, LORA_TARGETS, ("language", "projector"), method, lora)
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     assert torch.bfloat16 in {p.dtype for p in model.parameters() if not p.requires_grad}
+
+
+def test_a_head_that_is_trained_is_no_table_of_embeddings(tiny_base, tmp_path):
+    parts = ("language", "head")
+    model = add_lora(load_model(tiny_base)[0], LORA_TARGETS, parts, r=4, alpha=8, dropout=0.0)
+    assert any("lm_head.lora_A" in name for name, _ in model.named_parameters())
+    tied = make_replica("qwen2.5-vl", tmp_path / "qwen")
+    with pytest.raises(InputError, match="table of embeddings"):
+        add_lora(load_model(tied)[0], LORA_TARGETS, parts, r=4, alpha=8, dropout=0.0)
 
 
 def test_the_job_with_qlora(tiny_base, tmp_path):

@@ -42,16 +42,17 @@ def first():
     return nullcontext()
 
 
-@pytest.mark.parametrize("n_classes", [2, 4])
-def test_it_answers_as_scikit_learns_ridge_classifier(n_classes):
+@pytest.mark.parametrize(("n_classes", "apart", "sharpness"), [(2, 9, 3), (4, 9, 3), (30, 9, 4), (4, 0, 12)])
+def test_it_answers_as_scikit_learns_ridge_classifier(n_classes, apart, sharpness):
+    """Sharper where many classes share the scores; no sharper than that where it cannot tell them apart."""
     rng = np.random.default_rng(0)
-    y = np.arange(40) % n_classes
-    X = rng.normal(size=(40, 10)).astype(np.float32) * 3 + y[:, None]
+    y = np.arange(120) % n_classes
+    X = (rng.normal(size=(120, 40)) + apart * np.eye(n_classes, 40)[y]).astype(np.float32)
     ridge = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=np.logspace(-1, 5, 13))).fit(X, y)
     scores = ridge.decision_function(X)
     scores = np.stack([-scores, scores], axis=1) if n_classes == 2 else scores
     found = fit_teacher(X, y).shares(torch.tensor(X, dtype=torch.float32))
-    np.testing.assert_allclose(found.numpy(), softmax(3.0 * scores, axis=1), atol=1e-4)
+    np.testing.assert_allclose(found.numpy(), softmax(sharpness * scores, axis=1), atol=1e-4)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])

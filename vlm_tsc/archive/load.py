@@ -50,7 +50,8 @@ def load(
     lengths : "keep", "pad" or "resample"
         What to do about unequal lengths.
     seed : int
-        Of the validation split, where one is carved from train: 20 %, stratified, from 100 cases and 5 per class on.
+        Of the validation split, where one is carved from train: 20 % and at most 400,
+        stratified, from 400 cases and 5 per class on.
 
     Returns
     -------

@@ -11,7 +11,8 @@ from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.errors import InputError, nearest
 
 PROTOCOLS = ("official", "pooled", "resample:K", "holdout:SEED")
-MIN_TRAIN, MIN_PER_CLASS = 100, 5  # below, a validation split costs more training cases than it tells
+MIN_TRAIN, MIN_PER_CLASS = 400, 5  # below, a validation split costs more training cases than it tells
+MAX_VALIDATION = 400  # more tell little: a standard error of 1 % at .95, and all are answered ten times in a training
 MAX_SEED = 2**32 - 1  # of NumPy's random state
 
 
@@ -149,5 +150,6 @@ def _with_validation(y: np.ndarray, train: np.ndarray, test: np.ndarray, seed: i
         return Indices(train, None, test)
     from sklearn.model_selection import train_test_split  # after the rule: a small set need not wait for it
 
-    rest, validation = train_test_split(train, test_size=0.2, random_state=seed, stratify=y[train])
+    n_validation = min(round(0.2 * len(train)), MAX_VALIDATION)
+    rest, validation = train_test_split(train, test_size=n_validation, random_state=seed, stratify=y[train])
     return Indices(np.sort(rest), np.sort(validation), test)

@@ -60,7 +60,7 @@ class LlavaClassifier(SeriesClassifier):
 
     Notes
     -----
-    Where there are at least 100 cases and 5 of every class, a fifth is held out to choose the checkpoint.
+    Where there are at least 400 cases and 5 of every class, a fifth is held out to choose the checkpoint, at most 400.
     """
 
     facts_: dict[str, Any]  # only of a loaded one

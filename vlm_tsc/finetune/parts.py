@@ -59,7 +59,7 @@ def projector_names(model: nn.Module, patterns: Mapping[Part, str]) -> list[str]
 
 
 def add_lora(
-    model: nn.Module,
+    model: Any,
     patterns: Mapping[Part, str],
     parts: Sequence[Part],
     *,
@@ -73,16 +73,23 @@ def add_lora(
     Parameters
     ----------
     patterns : mapping
-        Part ("language", "projector", "vision") → pattern that the full names of its linear layers match.
-    parts : sequence of {"language", "projector", "vision"}
+        Part ("language", "projector", "vision", "head") → pattern that the full names of its linear layers match.
+    parts : sequence of {"language", "projector", "vision", "head"}
     dora : bool
         Direction and magnitude of a weight apart (arXiv:2402.09353).
 
     Raises
     ------
     InputError
-        When a pattern finds no layer.
+        When a pattern finds no layer, or the head is also the table of embeddings.
     """
+    if "head" in parts and model.get_output_embeddings().weight is model.get_input_embeddings().weight:
+        raise InputError(
+            "The output layer of this base is also its table of embeddings.",
+            where="--trainable",
+            got="head",
+            allowed="parts without head: an adapter of one would change the other when it is merged",
+        )
     lora = [patterns[part] for part in parts if part != "projector"]
     names = [name for name, _ in model.named_modules()]
     for pattern in lora:
@@ -113,6 +120,7 @@ def set_trainable(model: nn.Module, patterns: Mapping[Part, str], parts: Sequenc
     markers = {
         "language": {"language_model", "text_model", "lm_head"},
         "vision": {"vision_tower", "vision_model", "visual"},
+        "head": {"lm_head"},
     }
     wanted = set().union(*(markers[part] for part in parts if part != "projector"))
     projector = projector_names(model, patterns) if "projector" in parts else []

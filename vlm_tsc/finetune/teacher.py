@@ -30,14 +30,15 @@ from vlm_tsc.finetune.parts import base_of
 
 _FILE = "teacher.safetensors"
 _TRUST = 0.5  # in the teacher, against the labels
-_SHARPNESS = 3.0  # of the softmax over the ridge's scores, which are about -1 and 1
+_SHARPNESS = range(3, 13)  # of the softmax over the ridge's scores, which are about -1 and 1, and of many classes less:
+_SURE = 0.9  # the least one with which the teacher is so sure of the cases it was fitted to
 _VIEWS = 12  # augmented ones of every case, beside the recorded one …
 _MOST = 6000  # … but no more pictures than these in all, for the time and memory of the ridge
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """`softmax(sharpness * ((features - mean) / scale @ weights + offset))`; all tensors are float32.
+    """`softmax((features - mean) / scale @ weights + offset)`; all tensors are float32.
 
     Attributes
     ----------
@@ -55,7 +56,7 @@ class Teacher:
         """How likely each class is: `(n_cases, n_features)` -> `(n_cases, n_classes)`."""
         of = {name: tensor.to(features.device) for name, tensor in vars(self).items()}
         scores = (features - of["mean"]) / of["scale"] @ of["weights"] + of["offset"]
-        return torch.softmax(_SHARPNESS * scores, dim=1)
+        return torch.softmax(scores, dim=1)
 
 
 class TowerTeacher:
@@ -128,8 +129,16 @@ def fit_teacher(X: np.ndarray, y: np.ndarray) -> Teacher:
     weights, offset = np.atleast_2d(ridge.coef_).T, np.atleast_1d(ridge.intercept_)
     if weights.shape[1] == 1:  # of two classes, only the second one's score is kept
         weights, offset = np.hstack([-weights, weights]), np.concatenate([-offset, offset])
-    parts = (scaler.mean_, scaler.scale_, weights, offset)
+    scores = scaler.transform(X) @ weights + offset
+    sharpness = next((one for one in _SHARPNESS if _sureness(one * scores, y) >= _SURE), _SHARPNESS[-1])
+    parts = (scaler.mean_, scaler.scale_, sharpness * weights, sharpness * offset)
     return Teacher(*(torch.tensor(part, dtype=torch.float32).contiguous() for part in parts))
+
+
+def _sureness(scores: np.ndarray, y: np.ndarray) -> float:
+    """Mean probability of the true classes `y` `(n_pictures,)` under a softmax over `(n_pictures, n_classes)`."""
+    shares = np.exp(scores - scores.max(1, keepdims=True))
+    return float((shares[np.arange(len(y)), y] / shares.sum(1)).mean())
 
 
 def _pictures_seen(
