@@ -50,30 +50,25 @@ def fit_ours(
     change: Callable[[Any, Any], None] | None = None,
     strength: float = 0.0,
     seed: int = 0,
-    gradient_accumulation: int = 1,
+    on_log: Callable[[int, Mapping[str, float]], None] | None = None,
     **options: Any,
 ) -> tuple[Any, Any]:
     """The trained model and its processor; `change` is called with both before the training.
 
-    `strength` is the augmentation's, and `options` are others of `fit_adapter`.
+    `strength` is the augmentation's, and `options` are others of the `Recipe`.
     """
     from vlm_tsc.answer.attention import use_attention_for_training
     from vlm_tsc.answer.model import device, load_model
     from vlm_tsc.conversation.augmented import Augmented
     from vlm_tsc.finetune.fit import fit_adapter
     from vlm_tsc.finetune.parts import quantisation_of
+    from vlm_tsc.finetune.recipe import Recipe
 
     model, processor = load_model(job.base_folder, job.precision, quantisation_of(method, job.base.lora_targets))
     use_attention_for_training(model, job.precision)
     if change is not None:
         change(model, processor)
-    trained = fit_adapter(
-        model.to(device()),
-        processor,
-        job.splits.train,
-        None,
-        Augmented(job.presentation, strength, seed),
-        folder / "adapter",
+    recipe = Recipe(
         base=job.base_name,
         base_folder=job.base_folder,
         patterns=job.base.lora_targets,
@@ -84,15 +79,21 @@ def fit_ours(
         batch_size=job.batch,
         eval_batch_size=job.batch,
         learning_rate=job.learning_rate,
-        projector_learning_rate=None,
-        warmup_ratio=0.0,
-        gradient_accumulation=gradient_accumulation,
-        label_smoothing=0.0,
         precision=job.precision,
         seed=seed,
         checkpoint_steps=10**6,
-        progress=False,
         **options,
+    )
+    trained = fit_adapter(
+        model.to(device()),
+        processor,
+        job.splits.train,
+        None,
+        Augmented(job.presentation, strength, seed),
+        folder / "adapter",
+        recipe,
+        on_log=on_log,
+        progress=False,
     )
     return trained, processor
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_every_base_loads(path):
     base = load_base(path.stem)
     assert base.source == path
-    assert set(base.lora_targets) == {"language", "projector", "vision"}
+    assert set(base.lora_targets) == {"language", "projector", "vision", "head"}
     assert None not in (base.licence, base.architecture, base.image_tokens, base.parameters, base.memory_gb)
     settings = settings_from({"base": path.stem})
     assert all(getattr(settings, name) is not None for name in ("context_length", "round_to", "trainable", "lora_r"))
@@ -133,8 +133,9 @@ LAYERS = {
         "model.visual.blocks.0.mlp.gate_proj",
         "model.vision_model.encoder.layers.3.self_attn.k_proj",
     ],
+    "head": ["lm_head", "model.lm_head"],
     None: [
-        "lm_head",
+        "model.language_model.lm_head_norm",
         "model.multi_modal_projector.act",
         "model.visual.merger.mlp.1",
         "model.vision_tower.head.mlp.fc1",

@@ -33,6 +33,7 @@ from vlm_tsc.finetune.draws import Draw, TrainingDraws
 from vlm_tsc.finetune.fit import fit_adapter
 from vlm_tsc.finetune.parts import quantisation_of
 from vlm_tsc.finetune.preflight import check_sees_picture, check_supervision
+from vlm_tsc.finetune.recipe import Recipe
 from vlm_tsc.finetune.soft_answers import SoftAnswers
 from vlm_tsc.finetune.trainer import AnswerTrainer
 
@@ -54,18 +55,16 @@ def fit(base: Path, adapter: Path, steps: int = 4, **changes):
         "batch_size": 4,
         "eval_batch_size": 4,
         "learning_rate": 3e-3,
-        "projector_learning_rate": None,
-        "warmup_ratio": 0.0,
-        "gradient_accumulation": 1,
-        "label_smoothing": 0.0,
         "precision": torch.float32,
         "seed": 0,
         "checkpoint_steps": 2,
-        "progress": False,
     }
     train, validation = changes.pop("train", make_set(12, 0)), changes.pop("validation", None)
     augmented = Augmented(changes.pop("presentation", PRESENTATION), changes.pop("augment", 1.0), options["seed"])
-    return fit_adapter(model, processor, train, validation, augmented, adapter, **(options | changes)), processor
+    around = {"progress": changes.pop("progress", False)}
+    around |= {name: changes.pop(name) for name in ("members", "on_log") if name in changes}
+    recipe = Recipe(**(options | changes))
+    return fit_adapter(model, processor, train, validation, augmented, adapter, recipe, **around), processor
 
 
 @pytest.mark.parametrize(("with_validation", "mixup"), [(False, 0.0), (True, 1.0)])

@@ -81,7 +81,10 @@ def test_weights_are_those_of_the_loaded_model(folder, sizes, method):
     ],
 )
 def test_trained_weights_are_those_of_the_trained_model(folder, sizes, method, parts):
-    model = make_trainable(load_model(folder)[0], LORA_TARGETS, parts, method, LORA)
+    model, _ = load_model(folder)
+    if "head" in parts and model.config.get_text_config().tie_word_embeddings:
+        pytest.skip("its head is its table of embeddings")
+    model = make_trainable(model, LORA_TARGETS, parts, method, LORA)
     count = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     assert trained_parameters(sizes, replace(PLAN, method=method, parts=parts)) == count
 

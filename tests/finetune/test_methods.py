@@ -23,7 +23,7 @@ from vlm_tsc.bases import LORA_TARGETS
 from vlm_tsc.errors import InputError
 from vlm_tsc.finetune.adapter import load_finished
 from vlm_tsc.finetune.answer_loss import AnswerLoss
-from vlm_tsc.finetune.parts import add_lora, quantisation_of
+from vlm_tsc.finetune.parts import add_lora, make_trainable, quantisation_of
 
 NF4 = Quantisation("nf4", (LORA_TARGETS["language"], LORA_TARGETS["vision"]))
 
@@ -94,8 +94,6 @@ def test_gradient_checkpointing_changes_nothing_but_memory(tiny_base, tmp_path, 
 
 @pytest.mark.parametrize("method", ["lora", "dora", "qlora", "full"])
 def test_what_is_trained_is_in_float32(tiny_base, method):
-    from vlm_tsc.finetune.parts import make_trainable
-
     model, _ = load_model(tiny_base, quantisation=quantisation_of(method, LORA_TARGETS))
     for parameter in model.parameters():  # as a GPU has them
         if parameter.is_floating_point():
@@ -108,11 +106,12 @@ def test_what_is_trained_is_in_float32(tiny_base, method):
 
 def test_a_head_that_is_trained_is_no_table_of_embeddings(tiny_base, tmp_path):
     parts = ("language", "head")
-    model = add_lora(load_model(tiny_base)[0], LORA_TARGETS, parts, r=4, alpha=8, dropout=0.0)
+    lora = {"r": 4, "alpha": 8, "dropout": 0.0}
+    model = make_trainable(load_model(tiny_base)[0], LORA_TARGETS, parts, "lora", lora)
     assert any("lm_head.lora_A" in name for name, _ in model.named_parameters())
     tied = make_replica("qwen2.5-vl", tmp_path / "qwen")
     with pytest.raises(InputError, match="table of embeddings"):
-        add_lora(load_model(tied)[0], LORA_TARGETS, parts, r=4, alpha=8, dropout=0.0)
+        make_trainable(load_model(tied)[0], LORA_TARGETS, parts, "lora", lora)
 
 
 def test_the_job_with_qlora(tiny_base, tmp_path):

@@ -29,10 +29,6 @@ class Stopwatch:
 
     def __init__(self, checkpoint: Path | None):
         self._before = _seconds_in(checkpoint) if checkpoint else 0.0
-        self.start()
-
-    def start(self) -> None:
-        """Count from now on."""
         self._started = time.monotonic()
 
     @property

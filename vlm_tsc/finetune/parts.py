@@ -24,12 +24,24 @@ def quantisation_of(method: str, patterns: Mapping[Part, str]) -> Quantisation |
 
 
 def make_trainable(
-    model: nn.Module, patterns: Mapping[Part, str], parts: Sequence[Part], method: str, lora: Mapping[str, Any]
+    model: Any, patterns: Mapping[Part, str], parts: Sequence[Part], method: str, lora: Mapping[str, Any]
 ) -> Any:
     """Freeze `model` but for what `method` trains of `parts`; `lora` is what `add_lora` takes.
 
     What is trained is in float32: an update of a thousandth of a weight is lost in bfloat16.
+
+    Raises
+    ------
+    InputError
+        When `patterns` do not fit the base, or its head is also its table of embeddings.
     """
+    if "head" in parts and model.get_output_embeddings().weight is model.get_input_embeddings().weight:
+        raise InputError(
+            "The output layer of this base is also its table of embeddings.",
+            where="--trainable",
+            got="head",
+            allowed="parts without head: an adapter of one would change the other when it is merged",
+        )
     if method == "full":
         model = set_trainable(model, patterns, parts)
     else:
@@ -59,7 +71,7 @@ def projector_names(model: nn.Module, patterns: Mapping[Part, str]) -> list[str]
 
 
 def add_lora(
-    model: Any,
+    model: nn.Module,
     patterns: Mapping[Part, str],
     parts: Sequence[Part],
     *,
@@ -81,15 +93,8 @@ def add_lora(
     Raises
     ------
     InputError
-        When a pattern finds no layer, or the head is also the table of embeddings.
+        When a pattern finds no layer.
     """
-    if "head" in parts and model.get_output_embeddings().weight is model.get_input_embeddings().weight:
-        raise InputError(
-            "The output layer of this base is also its table of embeddings.",
-            where="--trainable",
-            got="head",
-            allowed="parts without head: an adapter of one would change the other when it is merged",
-        )
     lora = [patterns[part] for part in parts if part != "projector"]
     names = [name for name, _ in model.named_modules()]
     for pattern in lora:

@@ -29,6 +29,7 @@ from vlm_tsc.finetune.plan import (
 )
 from vlm_tsc.finetune.progress import OnLog
 from vlm_tsc.finetune.ranks import share
+from vlm_tsc.finetune.recipe import Recipe
 from vlm_tsc.launcher import n_processes
 from vlm_tsc.settings import Settings
 from vlm_tsc.terminal import is_first, working
@@ -105,6 +106,29 @@ def _train(
         model, processor = load_model(base_folder, weights, quantisation)
     assert settings.batch_size is not None and settings.context_length is not None  # the base's YAML has them
     assert settings.trainable is not None and settings.learning_rate is not None
+    recipe = Recipe(
+        base=settings.base,
+        base_folder=base_folder,
+        patterns=base.lora_targets,
+        parts=settings.trainable,
+        method=settings.method,
+        lora={"r": settings.lora_r, "alpha": settings.lora_alpha, "dropout": settings.lora_dropout},
+        steps=batches.steps,
+        batch_size=micro_batch,
+        eval_batch_size=settings.eval_batch_size or settings.batch_size,
+        learning_rate=settings.learning_rate,
+        projector_learning_rate=settings.projector_learning_rate,
+        warmup_ratio=settings.warmup_ratio,
+        gradient_accumulation=cases // micro_batch,
+        label_smoothing=settings.label_smoothing,
+        mixup=settings.mixup if settings.mixup and settings.augment else 0.0,
+        teacher=settings.teacher == "tower",
+        precision=precision,
+        seed=seed,
+        checkpoint_steps=settings.checkpoint_steps or max(20, -(-batches.steps // _MOST_CHECKPOINTS)),
+        gradient_checkpointing=settings.gradient_checkpointing,
+        deepspeed=settings.deepspeed,
+    )
     use_attention_for_training(model, precision)
     if stage != 3:  # there, no device need hold all of it
         model = model.to(device())
@@ -122,27 +146,7 @@ def _train(
                 seed=seed,
             ),
             adapter_folder,
-            base=settings.base,
-            base_folder=base_folder,
-            patterns=base.lora_targets,
-            parts=settings.trainable,
-            method=settings.method,
-            lora={"r": settings.lora_r, "alpha": settings.lora_alpha, "dropout": settings.lora_dropout},
-            steps=batches.steps,
-            batch_size=micro_batch,
-            eval_batch_size=settings.eval_batch_size or settings.batch_size,
-            learning_rate=settings.learning_rate,
-            projector_learning_rate=settings.projector_learning_rate,
-            warmup_ratio=settings.warmup_ratio,
-            gradient_accumulation=cases // micro_batch,
-            label_smoothing=settings.label_smoothing,
-            mixup=settings.mixup if settings.mixup and settings.augment else 0.0,
-            teacher=settings.teacher == "tower",
-            precision=precision,
-            seed=seed,
-            checkpoint_steps=settings.checkpoint_steps or max(20, -(-batches.steps // _MOST_CHECKPOINTS)),
-            gradient_checkpointing=settings.gradient_checkpointing,
-            deepspeed=settings.deepspeed,
+            recipe,
             members=members,
             on_log=on_log,
             progress=progress,
