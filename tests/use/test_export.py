@@ -107,7 +107,7 @@ def test_where_rounding_to_the_bases_format_changes_answers_it_is_written_in_fp3
     shutil.copytree(tiny_base, half)
     AutoModelForImageTextToText.from_pretrained(tiny_base, dtype=torch.bfloat16).save_pretrained(half)
     (tmp_path / "lora").mkdir()
-    run = trained(tmp_path / "lora", half)
+    run = trained(tmp_path / "lora", half, "--num-epochs", "5")  # untrained, its best words all but tie
 
     def written(name: str) -> torch.dtype:
         assert export.main([str(run.path), "--merge", "--output", str(tmp_path / name)]) == 0

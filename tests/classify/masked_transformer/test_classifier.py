@@ -124,11 +124,11 @@ def test_the_default_encoder_is_the_shipped_one_or_fresh_weights(encoder, monkey
     assert encoder_folder.find_encoder("default") is None
 
 
-def test_from_a_hundred_cases_on_validation_is_carved_from_train_by_the_archives_rule(tmp_path):
-    train = make_set(100, 0)
+def test_from_four_hundred_cases_on_validation_is_carved_from_train_by_the_archives_rule(tmp_path):
+    train = make_set(400, 0)
     model = small(model_dir=str(tmp_path / "a"), random_state=5).fit(train.X, train.y)
     codes = np.searchsorted(["down", "up"], train.y)
-    indices = official(codes, 100, 5)
+    indices = official(codes, 400, 5)
     cases = [train.X[indices.train], train.X[indices.validation]]
     direct = train_model(
         list(cases[0]),
@@ -140,7 +140,7 @@ def test_from_a_hundred_cases_on_validation_is_carved_from_train_by_the_archives
     )
     assert all(torch.equal(value, weights(model)[name]) for name, value in direct.network.state_dict().items())
     assert "valid_accuracy" in (tmp_path / "a" / LOG_FILE).read_text()
-    small(1, model_dir=str(tmp_path / "b")).fit(train.X[:98], train.y[:98])
+    small(1, model_dir=str(tmp_path / "b")).fit(train.X[:398], train.y[:398])
     assert "valid_accuracy" not in (tmp_path / "b" / LOG_FILE).read_text()
 
 
