@@ -128,8 +128,8 @@ sys.exit(train.main(sys.argv[1:]))
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="DeepSpeed has no wheel here")
 def test_a_whole_model_ends_as_its_best_checkpoint(tiny_base, tmp_path):
-    given = [*write_sets(tmp_path, make_set(100, 0), make_set(4, 1)), "--base", str(tiny_base), *OPTIONS[2:]]
-    given += ["--num-epochs", "1", "--batch-size", "20", "--checkpoint-steps", "2", "--method", "full"]
+    given = [*write_sets(tmp_path, make_set(400, 0), make_set(4, 1)), "--base", str(tiny_base), *OPTIONS[2:]]
+    given += ["--num-epochs", "1", "--batch-size", "80", "--checkpoint-steps", "2", "--method", "full"]
     known = {key: value for key, value in os.environ.items() if key not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
     ran = subprocess.run(
         [sys.executable, "-c", FIRST_IS_BEST, *given, "--deepspeed", "configs/deepspeed/zero2.json"],
