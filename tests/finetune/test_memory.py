@@ -76,6 +76,7 @@ def test_weights_are_those_of_the_loaded_model(folder, sizes, method):
         ("dora", ("language", "vision")),
         ("lora", ("language", "head")),
         ("full", ("head",)),
+        ("full", ("language", "head")),
         ("full", ("language", "projector")),
         ("full", ("vision",)),
     ],

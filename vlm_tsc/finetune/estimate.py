@@ -103,7 +103,10 @@ def trained_parameters(sizes: Sizes, plan: Plan) -> int:
         When the base has no such part that this project knows.
     """
     if plan.method == "full":
-        return sum(_all_of(sizes, part) for part in plan.parts)
+        counted = set(plan.parts)
+        if "language" in counted:
+            counted.discard("head")  # which is trained with all of it
+        return sum(_all_of(sizes, part) for part in counted)
     layers = [layer for part in plan.parts if part != "projector" for layer in sizes.linear[part]]
     adapters = sum(plan.r * (n_in + n_out) for n_in, n_out in layers)
     magnitudes = sum(n_out for _, n_out in layers) if plan.method == "dora" else 0

@@ -137,8 +137,7 @@ def fit_teacher(X: np.ndarray, y: np.ndarray) -> Teacher:
 
 def _sureness(scores: np.ndarray, y: np.ndarray) -> float:
     """Mean probability of the true classes `y` `(n_pictures,)` under a softmax over `(n_pictures, n_classes)`."""
-    shares = np.exp(scores - scores.max(1, keepdims=True))
-    return float((shares[np.arange(len(y)), y] / shares.sum(1)).mean())
+    return float(torch.from_numpy(scores).softmax(1)[np.arange(len(y)), y].mean())
 
 
 def _pictures_seen(
