@@ -13,6 +13,9 @@ from vlm_tsc.answer.batch import IGNORED
 from vlm_tsc.finetune.last_layer import LastLayer
 from vlm_tsc.finetune.soft_answers import SoftAnswers
 
+_TRUST = 0.5  # in the teacher, against the labels
+_TEMPERATURE = 4.0  # of its answers
+
 
 @dataclass
 class AnswerLoss:
@@ -28,15 +31,15 @@ class AnswerLoss:
         Of the labels.
     soft : SoftAnswers, optional
         Wanted for examples with shares of several classes.
-    teach : callable, optional
-        (inputs, shares) -> the shares that are trained.
+    teacher : callable, optional
+        inputs -> how likely each class is, (n_cases, n_classes), to somebody else: half of the loss on the class.
     last_layer : LastLayer, optional
         Of the model; it is told how many tokens are read.
     """
 
     smoothing: float = 0.0
     soft: SoftAnswers | None = None
-    teach: Callable[[dict[str, Any], torch.Tensor], torch.Tensor] | None = None
+    teacher: Callable[[dict[str, Any]], torch.Tensor] | None = None
     last_layer: LastLayer | None = None
 
     def __call__(self, model: Any, batch: dict[str, Any]) -> tuple[torch.Tensor, Any]:
@@ -52,8 +55,7 @@ class AnswerLoss:
         inputs = dict(batch)
         labels, weights = inputs.pop("labels"), inputs.pop("weights", None)
         own, shares = inputs.pop("own", None), inputs.pop("shares", None)
-        if shares is not None and self.teach is not None:
-            shares = self.teach(inputs, shares)
+        taught = self.teacher(inputs) if shares is not None and self.teacher is not None else None
         read = labels.shape[1] + 1  # column i predicts token i + 1
         if self.last_layer is not None:
             self.last_layer.width = read
@@ -63,18 +65,30 @@ class AnswerLoss:
             logits.transpose(1, 2), labels, ignore_index=IGNORED, label_smoothing=self.smoothing, reduction="none"
         )
         if shares is not None and own is not None:
-            loss = self._softened(loss, logits.log_softmax(-1), own, shares)
+            loss = self._softened(loss, logits.log_softmax(-1), own, shares, taught)
         if weights is None:
             supervised = labels != IGNORED
             weights = supervised / supervised.sum(1, keepdim=True)
         return (loss * weights).sum() / len(weights), outputs
 
     def _softened(
-        self, loss: torch.Tensor, log_p: torch.Tensor, own: torch.Tensor, shares: torch.Tensor
+        self,
+        loss: torch.Tensor,
+        log_p: torch.Tensor,
+        own: torch.Tensor,
+        shares: torch.Tensor,
+        taught: torch.Tensor | None,
     ) -> torch.Tensor:
-        """`loss` (n_cases, width) with the columns that name the class held against the classes' shares."""
+        """`loss` (n_cases, width) with the columns that name the class held against the classes' shares.
+
+        The teacher is heard at a temperature. As a label it says little more than the label itself: it is sure of what
+        it was fitted to. How it orders all the other classes is what a few hundred cases do not tell.
+        """
         assert self.soft is not None  # where there are shares
         named, there = self.soft.losses(log_p, own, shares)
         width = named.shape[1]
         named = (1 - self.smoothing) * named - self.smoothing * log_p[:, -width:].mean(2)
+        if taught is not None:
+            distance = self.soft.distances(log_p, own, taught.to(log_p.dtype), _TEMPERATURE)
+            named = (1 - _TRUST) * named + _TRUST * distance
         return torch.cat([loss[:, :-width], torch.where(there, named, loss[:, -width:])], dim=1)

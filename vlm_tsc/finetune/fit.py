@@ -102,7 +102,7 @@ def fit_adapter(
         log.warning("trained without the teacher: under ZeRO-3 no process holds a whole tower")
     loss = AnswerLoss(recipe.label_smoothing, examples.soft)
     if recipe.teacher and stage != 3 and presentation.builder.n_pictures:
-        loss.teach = TowerTeacher.of(
+        loss.teacher = TowerTeacher.of(
             model,
             processor,
             draws,
@@ -112,7 +112,7 @@ def fit_adapter(
             batch_size=recipe.eval_batch_size,
             precision=recipe.precision,
             first=arguments.main_process_first(local=False, desc="teacher"),
-        ).teach
+        ).shares
 
     def validate() -> dict[str, float]:
         assert validation is not None
@@ -156,7 +156,7 @@ def fit_adapter(
         if trainer.is_world_process_zero():
             lengths = train.lengths.tolist()
             training: dict[str, Any] = {"method": recipe.method, "steps": recipe.steps, "augment": augmented.strength}
-            training |= {"mixup": recipe.mixup, "teacher": "none" if loss.teach is None else "tower"}
+            training |= {"mixup": recipe.mixup, "teacher": "none" if loss.teacher is None else "tower"}
             training |= {"seconds": round(watch.seconds, 1)}
             training |= {"n_channels": train.n_channels, "lengths": [min(lengths), max(lengths)]}
             for i, member in enumerate(members, start=1):

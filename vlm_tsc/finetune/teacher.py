@@ -29,7 +29,6 @@ from vlm_tsc.finetune.draws import TrainingDraws
 from vlm_tsc.finetune.parts import base_of
 
 _FILE = "teacher.safetensors"
-_TRUST = 0.5  # in the teacher, against the labels
 _SHARPNESS = range(3, 13)  # of the softmax over the ridge's scores, which are about -1 and 1, and of many classes less:
 _SURE = 0.9  # the least one with which the teacher is so sure of the cases it was fitted to
 _VIEWS = 12  # augmented ones of every case, beside the recorded one …
@@ -108,10 +107,6 @@ class TowerTeacher:
                 write_bytes(path, save(vars(fit_teacher(X, y))))
             n_pictures = draws.augmented.presentation.builder.n_pictures
             return cls(model, Teacher(**load_file(path)), projector, n_pictures)
-
-    def teach(self, inputs: Mapping[str, Any], shares: torch.Tensor) -> torch.Tensor:
-        """Half of `shares` (n_cases, n_classes), and half of what the teacher answers to the batch's pictures."""
-        return (1 - _TRUST) * shares + _TRUST * self.shares(inputs).to(shares.dtype)
 
     @torch.no_grad()
     def shares(self, inputs: Mapping[str, Any]) -> torch.Tensor:

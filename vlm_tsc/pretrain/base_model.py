@@ -6,6 +6,7 @@ template. The folder it is saved to opens with `AutoModelForImageTextToText` and
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,8 +37,11 @@ LLAVA_CHAT_TEMPLATE = (
 )
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer in which every digit stands alone; any text can be encoded."""
+def train_tokenizer(texts: Iterable[str], vocab_size: int, whole_words: Iterable[str] = ()) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer in which every digit stands alone; any text can be encoded.
+
+    Each of `whole_words`, whatever the texts hold, is one token beyond `vocab_size` where nothing is joined to it.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(_PIECES, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
@@ -52,7 +56,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     numbers = [f" {digit} -{digit}{digit}.{digit}" for digit in range(10)] * 1000  # merged whatever the texts hold
     tokenizer.train_from_iterator([*texts, *numbers], trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
+        tokenizer_object=with_words(tokenizer, whole_words),
         bos_token=BOS,
         eos_token=EOS,
         pad_token=PAD,
@@ -61,6 +65,17 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         padding_side="left",
         model_max_length=2048,
     )
+
+
+def with_words(tokenizer: Tokenizer, words: Iterable[str]) -> Tokenizer:
+    """The same byte-level tokenizer with one token for each of `words`; other texts are cut as before."""
+    whole = json.loads(tokenizer.to_str())
+    vocabulary = whole["model"]["vocab"]
+    for word in words:
+        ((spelt, _),) = tokenizer.pre_tokenizer.pre_tokenize_str(word)
+        vocabulary.setdefault(spelt, len(vocabulary))
+    whole["model"]["ignore_merges"] = True  # a whole word that is a token is that token, without a way to merge it
+    return Tokenizer.from_str(json.dumps(whole))
 
 
 def build_processor(tokenizer: PreTrainedTokenizerFast, image_size: int, patch_size: int) -> LlavaProcessor:

@@ -19,6 +19,7 @@ from vlm_tsc.conversation.records import question_messages
 from vlm_tsc.errors import InputError
 from vlm_tsc.pretrain.base_model import build_model, build_processor, train_tokenizer, vision_config
 from vlm_tsc.pretrain.episode_stage import run_episode_stage
+from vlm_tsc.pretrain.letters import answer_words, spread_answers
 from vlm_tsc.pretrain.loop import run_stage
 from vlm_tsc.pretrain.noted import note_pretraining
 from vlm_tsc.pretrain.tasks import Example, caption_example, example_texts, question_example
@@ -97,7 +98,7 @@ def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int
         workers=workers,
         style=config.picture,
     )
-    tokenizer = train_tokenizer(example_texts(config.seed, _TOKENIZER_TEXTS), config.vocab_size)
+    tokenizer = train_tokenizer(example_texts(config.seed, _TOKENIZER_TEXTS), config.vocab_size, answer_words())
     processor = build_processor(tokenizer, config.image_size, config.patch_size)
     processor.tokenizer.padding_side = "left"
     model = model_around(config, tokenizer, tower.state_dict())
@@ -129,6 +130,7 @@ def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int
         style=config.picture,
         **_training(model, config.episodes, workers),
     )
+    spread_answers(model, processor.tokenizer, config.seed)
     save_base(model, processor, out)
 
 
