@@ -1,19 +1,15 @@
-"""The teacher: scikit-learn's own answers, from a tower that no training changes."""
+"""The teacher looks through a tower that no training changes."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from scipy.special import softmax
-from sklearn.linear_model import RidgeClassifierCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from tests.conftest import make_set
 from tests.replicas import make_replica
 from vlm_tsc.answer.batch import encode_prompts
-from vlm_tsc.answer.features import features
+from vlm_tsc.answer.features import all_vision_tokens, features
 from vlm_tsc.answer.model import load_model
 from vlm_tsc.bases import LORA_TARGETS
 from vlm_tsc.conversation.answers import AnswerMap
@@ -22,8 +18,9 @@ from vlm_tsc.conversation.presentation import Presentation
 from vlm_tsc.conversation.prompt import PromptBuilder
 from vlm_tsc.finetune import teacher as module
 from vlm_tsc.finetune.draws import TrainingDraws
+from vlm_tsc.finetune.linear_teacher import Teacher, fit_teacher
 from vlm_tsc.finetune.parts import base_of, make_trainable, projector_names
-from vlm_tsc.finetune.teacher import Teacher, TowerTeacher, fit_teacher
+from vlm_tsc.finetune.teacher import TowerTeacher
 
 PLOT = Presentation(PromptBuilder(AnswerMap(("down", "up")), mode="IMAGE_ONLY"), (32, 32))
 CASES = make_set(12, 0)
@@ -35,6 +32,15 @@ def draws(strength: float = 1.0) -> TrainingDraws:
     return TrainingDraws(list(CASES.X), CASES.ids, answers, Augmented(PLOT, strength, 0), n_draws=12, seed=0)
 
 
+def read(model, processor, shown, projector) -> dict[str, torch.Tensor]:
+    """What a teacher may read, by name."""
+    how = {"batch_size": 12, "projector": projector}
+    return {
+        "means": torch.tensor(features(model, processor, shown, "vision", **how)),
+        "tokens": torch.tensor(all_vision_tokens(model, processor, shown, **how)).flatten(1),
+    }
+
+
 @pytest.fixture
 def first():
     from contextlib import nullcontext
@@ -42,25 +48,12 @@ def first():
     return nullcontext()
 
 
-@pytest.mark.parametrize(("n_classes", "apart", "sharpness"), [(2, 9, 3), (4, 9, 3), (30, 9, 4), (4, 0, 12)])
-def test_it_answers_as_scikit_learns_ridge_classifier(n_classes, apart, sharpness):
-    """Sharper where many classes share the scores; no sharper than that where it cannot tell them apart."""
-    rng = np.random.default_rng(0)
-    y = np.arange(120) % n_classes
-    X = (rng.normal(size=(120, 40)) + apart * np.eye(n_classes, 40)[y]).astype(np.float32)
-    ridge = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=np.logspace(-1, 5, 13))).fit(X, y)
-    scores = ridge.decision_function(X)
-    scores = np.stack([-scores, scores], axis=1) if n_classes == 2 else scores
-    found = fit_teacher(X, y).shares(torch.tensor(X, dtype=torch.float32))
-    np.testing.assert_allclose(found.numpy(), softmax(sharpness * scores, axis=1), atol=1e-4)
-
-
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_its_tower_stays_while_the_model_is_trained(tiny_base, tmp_path, first, method):
     model, processor = load_model(tiny_base)
     projector = projector_names(model, LORA_TARGETS)
     shown = [PLOT.show(case) for case in CASES.X]
-    as_it_was = features(model, processor, shown, "vision", batch_size=12, projector=projector)
+    as_it_was = read(model, processor, shown, projector)
     lora = {"r": 4, "alpha": 8, "dropout": 0.0}
     model = make_trainable(model, LORA_TARGETS, ("language", "projector", "vision"), method, lora)
     names = projector_names(base_of(model), LORA_TARGETS)
@@ -69,7 +62,7 @@ def test_its_tower_stays_while_the_model_is_trained(tiny_base, tmp_path, first, 
         if parameter.requires_grad:
             parameter.data += 0.1
     inputs = encode_prompts(processor, shown)
-    torch.testing.assert_close(taught.shares(inputs), taught.teacher.shares(torch.tensor(as_it_was)))
+    torch.testing.assert_close(taught.shares(inputs), taught.teacher.shares(as_it_was[taught.reads]))
 
 
 def test_it_has_learned_the_training_cases(tiny_base, tmp_path, first):
@@ -85,9 +78,11 @@ def test_an_interrupted_training_finds_the_same_one(tiny_base, tmp_path, first, 
     model, processor = load_model(tiny_base)
     names = projector_names(model, LORA_TARGETS)
     how = {"projector": names, "first": first, **HOW}
-    before = TowerTeacher.of(model, processor, draws(), ("A", "B"), tmp_path, **how).teacher
+    first_one = TowerTeacher.of(model, processor, draws(), ("A", "B"), tmp_path, **how)
     monkeypatch.setattr(module, "fit_teacher", lambda *_: pytest.fail("it is there already"))
-    after = TowerTeacher.of(model, processor, draws(), ("A", "B"), tmp_path, **how).teacher
+    second = TowerTeacher.of(model, processor, draws(), ("A", "B"), tmp_path, **how)
+    assert first_one.reads == second.reads
+    before, after = first_one.teacher, second.teacher
     assert all(torch.equal(getattr(before, name), getattr(after, name)) for name in vars(Teacher(*[None] * 4)))
 
 
@@ -95,14 +90,23 @@ def test_of_many_cases_it_sees_some_and_every_class(tiny_base, tmp_path, first, 
     """The only case of its class is among them; the views are as many as there is room for."""
     seen = []
     monkeypatch.setattr(module, "_MOST", 5)
-    monkeypatch.setattr(module, "fit_teacher", lambda X, y: seen.append((X, y)) or fit_teacher(X, y))
+    monkeypatch.setattr(module, "fit_teacher", lambda *given: seen.append(given) or fit_teacher(*given))
     model, processor = load_model(tiny_base)
     made = draws()
     made.answers = ["A"] * 11 + ["B"]
     names = projector_names(model, LORA_TARGETS)
     TowerTeacher.of(model, processor, made, ("A", "B"), tmp_path, projector=names, first=first, **HOW)
-    ((X, y),) = seen
-    assert len(X) == len(y) == 5 and sorted(set(y)) == [0, 1]
+    ((features, y, case, _),) = seen
+    assert {len(X) for X in features.values()} == {5} and sorted(set(y)) == [0, 1]
+    assert sorted(case) == [0, 1, 2, 3, 4]
+
+
+def test_of_a_wide_tower_it_reads_means_alone(tiny_base, tmp_path, first, monkeypatch):
+    monkeypatch.setattr(module, "_WIDEST", 16 * 32 - 1)  # tokens and width of this tower, and one less
+    model, processor = load_model(tiny_base)
+    names = projector_names(model, LORA_TARGETS)
+    taught = TowerTeacher.of(model, processor, draws(), ("A", "B"), tmp_path, projector=names, first=first, **HOW)
+    assert taught.reads == "means" and len(taught.teacher.mean) == 32 * (1 + 4 + 4)
 
 
 def test_it_looks_at_every_picture_of_a_case(tmp_path, first):
@@ -115,7 +119,5 @@ def test_it_looks_at_every_picture_of_a_case(tmp_path, first):
     names = projector_names(model, LORA_TARGETS)
     taught = TowerTeacher.of(model, processor, made, ("A", "B"), tmp_path, projector=names, first=first, **HOW)
     shown = [plots.show(case) for case in CASES.X]
-    seen = features(model, processor, shown, "vision", batch_size=12, projector=names)
-    torch.testing.assert_close(
-        taught.shares(encode_prompts(processor, shown)), taught.teacher.shares(torch.tensor(seen))
-    )
+    seen = read(model, processor, shown, names)[taught.reads]
+    torch.testing.assert_close(taught.shares(encode_prompts(processor, shown)), taught.teacher.shares(seen))

@@ -32,26 +32,45 @@ def features(
     projector : sequence of str
         Full names of the projector's linear layers, first to last; wanted for "vision" alone.
     """
-    model.eval()
     found = []
-    for start in range(0, len(cases), batch_size):
-        shown = [cases[i] for i in range(start, min(start + batch_size, len(cases)))]
-        inputs = on_device(model.device, encode_prompts(processor, shown))
+    for shown, inputs in _batches(model, processor, cases, batch_size):
         if part == "decoder":
             made = model.model(**inputs, use_cache=False).last_hidden_state[:, -1]
         else:
-            made = vision_features(model, inputs, projector, sum(len(one.pictures) for one in shown))
+            made = pooled(vision_tokens(model, inputs, projector, sum(len(one.pictures) for one in shown)))
         found.append(made.reshape(len(shown), -1).float().cpu().numpy())
     return np.concatenate(found)
 
 
-def vision_features(model: Any, inputs: Mapping[str, Any], projector: Sequence[str], n_pictures: int) -> torch.Tensor:
-    """The "vision" features `(n_pictures or their tiles, n_features)` of a batch; the decoder is not run."""
+@torch.no_grad()
+def all_vision_tokens(
+    model: Any, processor: Any, cases: Sequence[Shown], *, batch_size: int, projector: Sequence[str]
+) -> np.ndarray:
+    """`vision_tokens` of all cases, `(n_cases, pictures of a case and their tiles, n_tokens, width)` float32."""
+    found = []
+    for shown, inputs in _batches(model, processor, cases, batch_size):
+        made = vision_tokens(model, inputs, projector, sum(len(one.pictures) for one in shown))
+        found.append(made.unflatten(0, (len(shown), -1)).float().cpu().numpy())
+    return np.concatenate(found)
+
+
+def _batches(
+    model: Any, processor: Any, cases: Sequence[Shown], batch_size: int
+) -> Iterator[tuple[list[Shown], dict[str, Any]]]:
+    """Cases and their prompts as tensors, for a model that is not trained meanwhile."""
+    model.eval()
+    for start in range(0, len(cases), batch_size):
+        shown = [cases[i] for i in range(start, min(start + batch_size, len(cases)))]
+        yield shown, on_device(model.device, encode_prompts(processor, shown))
+
+
+def vision_tokens(model: Any, inputs: Mapping[str, Any], projector: Sequence[str], n_pictures: int) -> torch.Tensor:
+    """What the projector reads of a batch, `(n_pictures or their tiles, n_tokens, width)`; the decoder is not run."""
     towards = model.model.get_image_features
     wanted = {name: inputs[name] for name in inspect.signature(towards).parameters if name in inputs}
     with _watched(model, projector) as seen:
         tokens = towards(**wanted).pooler_output
-    return _pooled(_tower(seen, n_pictures, torch.cat([*tokens])))
+    return _tower(seen, n_pictures, torch.cat([*tokens]))
 
 
 @contextmanager
@@ -87,8 +106,11 @@ def _tower(seen: Mapping[str, list[torch.Tensor]], n_pictures: int, tokens: torc
     return read[:, same.float().argmax(1)] if bool(same.any(1).all()) else read
 
 
-def _pooled(pictures: torch.Tensor) -> torch.Tensor:
-    """`(n_pictures, n_tokens, width)` -> mean token, and where they form a square the means of columns and rows."""
+def pooled(pictures: torch.Tensor) -> torch.Tensor:
+    """The "vision" features of tokens `(n_pictures, n_tokens, width)`, `(n_pictures, n_features)`.
+
+    The mean token, and where the tokens form a square the means of columns and of rows.
+    """
     side = math.isqrt(pictures.shape[1])
     parts = [pictures.mean(1)]
     if side * side == pictures.shape[1]:

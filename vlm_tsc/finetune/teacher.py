@@ -10,52 +10,31 @@ base's own tower.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from peft import PeftModel
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 
-from vlm_tsc.answer.features import features, vision_features
-from vlm_tsc.answer.linear import ridge_classifier
+from vlm_tsc.answer.features import all_vision_tokens, pooled, vision_tokens
 from vlm_tsc.conversation.augmented import ViewedCases
 from vlm_tsc.files import write_bytes
 from vlm_tsc.finetune.draws import TrainingDraws
+from vlm_tsc.finetune.linear_teacher import Teacher, fit_teacher
 from vlm_tsc.finetune.parts import base_of
 
 _FILE = "teacher.safetensors"
-_SHARPNESS = range(3, 13)  # of the softmax over the ridge's scores, which are about -1 and 1, and of many classes less:
-_SURE = 0.9  # the least one with which the teacher is so sure of the cases it was fitted to
 _VIEWS = 12  # augmented ones of every case, beside the recorded one …
-_MOST = 6000  # … but no more pictures than these in all, for the time and memory of the ridge
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """`softmax((features - mean) / scale @ weights + offset)`; all tensors are float32.
-
-    Attributes
-    ----------
-    mean, scale : Tensor (n_features,)
-    weights : Tensor (n_features, n_classes)
-    offset : Tensor (n_classes,)
-    """
-
-    mean: torch.Tensor
-    scale: torch.Tensor
-    weights: torch.Tensor
-    offset: torch.Tensor
-
-    def shares(self, features: torch.Tensor) -> torch.Tensor:
-        """How likely each class is: `(n_cases, n_features)` -> `(n_cases, n_classes)`."""
-        of = {name: tensor.to(features.device) for name, tensor in vars(self).items()}
-        scores = (features - of["mean"]) / of["scale"] @ of["weights"] + of["offset"]
-        return torch.softmax(scores, dim=1)
+_MOST = 3000  # … but no more pictures than these in all, for the time and memory of the ridge …
+_WIDEST = 20_000  # … and no more features of a case: of larger towers, means of their tokens alone
+_READS = "reads"  # in the file
+_TOKENS, _MEANS = "tokens", "means"
 
 
 class TowerTeacher:
@@ -65,16 +44,18 @@ class TowerTeacher:
     ----------
     model
         With an adapter, which is taken off to look; without one all its weights will be trained, and a copy is kept.
+    reads : {"tokens", "means"}
+        Every token, which tells where something is, or `pooled` ones, which are steadier where that varies.
     projector : sequence of str
         Full names of the projector's linear layers.
     n_pictures : int
         Of every case.
     """
 
-    def __init__(self, model: Any, teacher: Teacher, projector: Sequence[str], n_pictures: int):
+    def __init__(self, model: Any, teacher: Teacher, reads: str, projector: Sequence[str], n_pictures: int):
         self.n_pictures = n_pictures
         self.frozen = model if isinstance(model, PeftModel) else copy.deepcopy(model)
-        self.teacher, self.projector = teacher, projector
+        self.teacher, self.reads, self.projector = teacher, reads, projector
 
     @classmethod
     def of(
@@ -103,42 +84,29 @@ class TowerTeacher:
         with first:
             if not path.exists():
                 with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
-                    X, y = _pictures_seen(base_of(model), processor, draws, answers, projector, batch_size)
-                write_bytes(path, save(vars(fit_teacher(X, y))))
-            n_pictures = draws.augmented.presentation.builder.n_pictures
-            return cls(model, Teacher(**load_file(path)), projector, n_pictures)
+                    X, y, case = _pictures_seen(base_of(model), processor, draws, answers, projector, batch_size)
+                reads, teacher = fit_teacher(X, y, case, draws.augmented.seed)
+                write_bytes(path, save(vars(teacher), metadata={_READS: reads}))
+            with safe_open(path, "pt") as file:
+                reads = file.metadata()[_READS]
+            teacher = Teacher(**load_file(path))
+            return cls(model, teacher, reads, projector, draws.augmented.presentation.builder.n_pictures)
 
     @torch.no_grad()
     def shares(self, inputs: Mapping[str, Any]) -> torch.Tensor:
         """The teacher's answers `(n_cases, n_classes)` to the pictures of a batch."""
         n_cases = len(inputs["input_ids"])
         with self.frozen.disable_adapter() if isinstance(self.frozen, PeftModel) else nullcontext():
-            seen = vision_features(base_of(self.frozen), inputs, self.projector, n_cases * self.n_pictures)
+            seen = vision_tokens(base_of(self.frozen), inputs, self.projector, n_cases * self.n_pictures)
+        if self.reads == _MEANS:
+            seen = pooled(seen)
         return self.teacher.shares(seen.reshape(n_cases, -1).float())
-
-
-def fit_teacher(X: np.ndarray, y: np.ndarray) -> Teacher:
-    """Fit to features `(n_pictures, n_features)` of cases of class `y` `(n_pictures,)`, int, every class among them."""
-    fitted = ridge_classifier().fit(X, y)
-    scaler, ridge = fitted[0], fitted[-1]
-    weights, offset = np.atleast_2d(ridge.coef_).T, np.atleast_1d(ridge.intercept_)
-    if weights.shape[1] == 1:  # of two classes, only the second one's score is kept
-        weights, offset = np.hstack([-weights, weights]), np.concatenate([-offset, offset])
-    scores = scaler.transform(X) @ weights + offset
-    sharpness = next((one for one in _SHARPNESS if _sureness(one * scores, y) >= _SURE), _SHARPNESS[-1])
-    parts = (scaler.mean_, scaler.scale_, sharpness * weights, sharpness * offset)
-    return Teacher(*(torch.tensor(part, dtype=torch.float32).contiguous() for part in parts))
-
-
-def _sureness(scores: np.ndarray, y: np.ndarray) -> float:
-    """Mean probability of the true classes `y` `(n_pictures,)` under a softmax over `(n_pictures, n_classes)`."""
-    return float(torch.from_numpy(scores).softmax(1)[np.arange(len(y)), y].mean())
 
 
 def _pictures_seen(
     model: Any, processor: Any, draws: TrainingDraws, answers: Sequence[str], projector: Sequence[str], batch_size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Features and classes of the cases as recorded and, while there are few, of augmented views of them."""
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Features, classes and cases of the pictures: as recorded and, while there are few, augmented views."""
     augmented = draws.augmented
     labels = np.array([answers.index(answer) for answer in draws.answers])
     chosen = np.random.default_rng(augmented.seed).permutation(len(labels))
@@ -149,5 +117,23 @@ def _pictures_seen(
     n_views = min(_VIEWS, _MOST // len(cases) - 1) if augmented.strength > 0 else 0
     views = [ViewedCases(cases, ids, replace(augmented, strength=0.0), 0)]
     views += [ViewedCases(cases, ids, augmented, epoch) for epoch in range(n_views)]
-    X = [features(model, processor, view, "vision", batch_size=batch_size, projector=projector) for view in views]
-    return np.concatenate(X), np.tile(labels[chosen], len(views))
+    seen: dict[str, list[np.ndarray]] = {}
+    for view in views:
+        for name, made in _both(model, processor, view, projector, batch_size):
+            seen.setdefault(name, []).append(made)
+    X = {name: np.concatenate(made) for name, made in seen.items()}
+    return X, np.tile(labels[chosen], len(views)), np.tile(np.arange(len(chosen)), len(views))
+
+
+def _both(
+    model: Any, processor: Any, view: ViewedCases, projector: Sequence[str], batch_size: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and features `(n_cases, n_features)` of one view."""
+    for start in range(0, len(view), batch_size):
+        shown = [view[i] for i in range(start, min(start + batch_size, len(view)))]
+        tokens = torch.from_numpy(
+            all_vision_tokens(model, processor, shown, batch_size=batch_size, projector=projector)
+        )
+        yield _MEANS, pooled(tokens.flatten(0, 1)).reshape(len(shown), -1).numpy()
+        if tokens[0].numel() <= _WIDEST:
+            yield _TOKENS, tokens.flatten(1).numpy()
