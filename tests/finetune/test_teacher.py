@@ -9,7 +9,7 @@ import torch
 from tests.conftest import make_set
 from tests.replicas import make_replica
 from vlm_tsc.answer.batch import encode_prompts
-from vlm_tsc.answer.features import all_vision_tokens, features
+from vlm_tsc.answer.features import features, vision_token_batches
 from vlm_tsc.answer.model import load_model
 from vlm_tsc.bases import LORA_TARGETS
 from vlm_tsc.conversation.answers import AnswerMap
@@ -37,7 +37,7 @@ def read(model, processor, shown, projector) -> dict[str, torch.Tensor]:
     how = {"batch_size": 12, "projector": projector}
     return {
         "means": torch.tensor(features(model, processor, shown, "vision", **how)),
-        "tokens": torch.tensor(all_vision_tokens(model, processor, shown, **how)).flatten(1),
+        "tokens": torch.cat([*vision_token_batches(model, processor, shown, **how)]).flatten(1),
     }
 
 

@@ -32,32 +32,29 @@ def features(
     projector : sequence of str
         Full names of the projector's linear layers, first to last; wanted for "vision" alone.
     """
-    found = []
-    for shown, inputs in _batches(model, processor, cases, batch_size):
-        if part == "decoder":
-            made = model.model(**inputs, use_cache=False).last_hidden_state[:, -1]
-        else:
-            made = pooled(vision_tokens(model, inputs, projector, sum(len(one.pictures) for one in shown)))
-        found.append(made.reshape(len(shown), -1).float().cpu().numpy())
-    return np.concatenate(found)
+    if part == "vision":
+        batches = vision_token_batches(model, processor, cases, batch_size=batch_size, projector=projector)
+        made = (pooled(tokens.flatten(0, 1)).reshape(len(tokens), -1) for tokens in batches)
+    else:
+        prompts = _prompts(model, processor, cases, batch_size)
+        made = (model.model(**inputs, use_cache=False).last_hidden_state[:, -1] for _, inputs in prompts)
+    return np.concatenate([one.float().cpu().numpy() for one in made])
 
 
 @torch.no_grad()
-def all_vision_tokens(
+def vision_token_batches(
     model: Any, processor: Any, cases: Sequence[Shown], *, batch_size: int, projector: Sequence[str]
-) -> np.ndarray:
-    """`vision_tokens` of all cases, `(n_cases, pictures of a case and their tiles, n_tokens, width)` float32."""
-    found = []
-    for shown, inputs in _batches(model, processor, cases, batch_size):
+) -> Iterator[torch.Tensor]:
+    """`vision_tokens` of a batch after the other, `(n_cases, pictures of a case and their tiles, n_tokens, width)`."""
+    for shown, inputs in _prompts(model, processor, cases, batch_size):
         made = vision_tokens(model, inputs, projector, sum(len(one.pictures) for one in shown))
-        found.append(made.unflatten(0, (len(shown), -1)).float().cpu().numpy())
-    return np.concatenate(found)
+        yield made.unflatten(0, (len(shown), -1))
 
 
-def _batches(
+def _prompts(
     model: Any, processor: Any, cases: Sequence[Shown], batch_size: int
 ) -> Iterator[tuple[list[Shown], dict[str, Any]]]:
-    """Cases and their prompts as tensors, for a model that is not trained meanwhile."""
+    """Batches of cases and their prompts as tensors, for a model that is not trained meanwhile."""
     model.eval()
     for start in range(0, len(cases), batch_size):
         shown = [cases[i] for i in range(start, min(start + batch_size, len(cases)))]

@@ -22,7 +22,7 @@ from peft import PeftModel
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
-from vlm_tsc.answer.features import all_vision_tokens, pooled, vision_tokens
+from vlm_tsc.answer.features import pooled, vision_token_batches, vision_tokens
 from vlm_tsc.conversation.augmented import ViewedCases
 from vlm_tsc.files import write_bytes
 from vlm_tsc.finetune.draws import TrainingDraws
@@ -128,12 +128,9 @@ def _pictures_seen(
 def _both(
     model: Any, processor: Any, view: ViewedCases, projector: Sequence[str], batch_size: int
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Names and features `(n_cases, n_features)` of one view."""
-    for start in range(0, len(view), batch_size):
-        shown = [view[i] for i in range(start, min(start + batch_size, len(view)))]
-        tokens = torch.from_numpy(
-            all_vision_tokens(model, processor, shown, batch_size=batch_size, projector=projector)
-        )
-        yield _MEANS, pooled(tokens.flatten(0, 1)).reshape(len(shown), -1).numpy()
+    """Names and features `(n_cases, n_features)` of one view, batch by batch: a wide tower's tokens are not kept."""
+    for made in vision_token_batches(model, processor, view, batch_size=batch_size, projector=projector):
+        tokens = made.float().cpu()
+        yield _MEANS, pooled(tokens.flatten(0, 1)).reshape(len(tokens), -1).numpy()
         if tokens[0].numel() <= _WIDEST:
             yield _TOKENS, tokens.flatten(1).numpy()
