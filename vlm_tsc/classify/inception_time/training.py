@@ -57,9 +57,12 @@ class Training(Resumable):
     @torch.no_grad()
     def _keep_best(self, losses: torch.Tensor) -> None:
         better = losses < self.best_losses
+        if not better.any():
+            return
         self.best_losses = torch.where(better, losses, self.best_losses)
         for name, value in self.network.state_dict().items():
-            self.best[name][better] = value[better]
+            which = better.view(-1, *[1] * (value.ndim - 1))
+            self.best[name] = torch.where(which, value, self.best[name])
 
     def take_best(self) -> None:
         """Give the network each member's best weights."""
