@@ -1,16 +1,21 @@
 """The accuracies that README and model card report: python -m benchmarks.accuracy STUDY … --vlm-root FOLDER
 
 Every run is a command as a person types it, with default settings but for what the study is about; what is finished is
-not done again. Tables and diagrams are written to FOLDER/tables. Takes hours on two cores.
+not done again. Tables and diagrams are written to FOLDER/tables. Takes hours on two cores; where there are more, or a
+GPU that one small network does not fill, --jobs N runs N commands side by side, each on its share of the cores.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 
 from benchmarks.series import ROOT, data_folder
 from benchmarks.studies import STUDIES, Study, before_of, commands_of
@@ -23,9 +28,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("studies", nargs="+", choices=STUDIES)
     parser.add_argument("--vlm-root", type=Path, required=True, metavar="FOLDER", help="folder that will hold runs/")
     parser.add_argument("--sets", help="only these, with commas between them")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="commands side by side; default: 1")
     given = parser.parse_args(argv)
+    if given.jobs < 1:
+        parser.error("--jobs must be at least 1")
     root = given.vlm_root.resolve()  # the commands run in the project's folder
-    failed = sum(_run(STUDIES[name], given.sets.split(",") if given.sets else None, root) for name in given.studies)
+    sets = given.sets.split(",") if given.sets else None
+    failed = sum(_run(STUDIES[name], sets, root, given.jobs) for name in given.studies)
     from vlm_tsc.report import run_folders, write_tables
 
     for path in write_tables(run_folders([root / "runs"]), root / "tables"):
@@ -35,13 +44,33 @@ def main(argv: list[str]) -> int:
     return int(failed > 0)
 
 
-def _run(study: Study, sets: list[str] | None, root: Path) -> int:
+def _run(study: Study, sets: list[str] | None, root: Path, jobs: int = 1) -> int:
     """How many commands failed; where one that comes before the others did, these are not run."""
-    before = [not _ran(command, study.sets[0], root) for command in before_of(study)]
-    if any(before):
-        return sum(before)
-    commands = commands_of(study, sets)
-    return sum(not _ran(command, command[command.index("--dataset") + 1], root) for command in commands)
+    before = _failed([[(command, study.sets[0])] for command in before_of(study)], root, jobs)
+    if before:
+        return before
+    groups: dict[str, list[tuple[list[str], str]]] = {}
+    for command in commands_of(study, sets):
+        dataset = command[command.index("--dataset") + 1]
+        # two of one set at once would both write the baselines that train.py runs
+        key = dataset if command[0] == "train.py" else " ".join(command)
+        groups.setdefault(key, []).append((command, dataset))
+    return _failed(list(groups.values()), root, jobs)
+
+
+def _failed(groups: Sequence[Sequence[tuple[list[str], str]]], root: Path, jobs: int) -> int:
+    """How many commands failed of groups that are run side by side; those of a group are run in turn."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    shares: SimpleQueue[list[int]] = SimpleQueue()
+    for i in range(jobs):
+        shares.put(cores[i::jobs])
+
+    def take_share() -> None:
+        if share := shares.get():  # none where there are fewer cores than jobs, or the system cannot tell
+            os.sched_setaffinity(0, share)  # of this thread, from which its commands inherit it
+
+    with ThreadPoolExecutor(jobs, initializer=take_share) as pool:
+        return sum(pool.map(lambda group: sum(not _ran(*one, root) for one in group), groups))
 
 
 def _show(name: str, study: Study, root: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from threading import Barrier
 from types import SimpleNamespace
 
 import pytest
@@ -196,6 +198,26 @@ def test_a_study_whose_pre_training_failed_is_not_gone_on_with(tmp_path, monkeyp
     ran = []
     monkeypatch.setattr(accuracy, "_ran", lambda command, *_: ran.append(command) or "vlm_tsc.pretrain" not in command)
     assert accuracy._run(studies.STUDIES["har"], None, tmp_path) == 3 == len(ran)
+
+
+@pytest.mark.skipif(len(getattr(os, "sched_getaffinity", lambda _: [0])(0)) < 2, reason="two cores are needed")
+def test_side_by_side_each_command_has_its_share_of_the_cores_and_trainings_of_a_set_follow_each_other(
+    tmp_path, monkeypatch
+):
+    ran, both = [], Barrier(2)
+
+    def run(command, dataset, _):
+        if command[-1] == "0":
+            both.wait(60)  # which only ends where two sets are under way at once
+        ran.append((dataset, command[-1], frozenset(os.sched_getaffinity(0))))
+        return dataset == "A"
+
+    monkeypatch.setattr(accuracy, "_ran", run)
+    assert accuracy._run(studies.Study(("A", "B"), (0, 1)), None, tmp_path, jobs=2) == 2
+    of = {name: [one[1:] for one in ran if one[0] == name] for name in "AB"}
+    assert [[seed for seed, _ in runs] for runs in of.values()] == [["0", "1"]] * 2
+    first, second = ({cores for _, cores in runs} for runs in of.values())
+    assert len(first) == len(second) == 1 and not set.union(*map(set, first)) & set.union(*map(set, second))
 
 
 def test_without_a_gpu_the_large_base_is_not_measured(monkeypatch):

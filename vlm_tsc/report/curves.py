@@ -35,7 +35,7 @@ class Chart:
 
 # Title of a chart, its axis, and its lines: key in the log → name.
 CHARTS = (
-    ("Loss", "loss (nats)", {"loss": "training, per answer token", "eval_log_loss": "validation, per case"}),
+    ("Loss", "loss (nats)", {"loss": "training, what is minimised", "eval_log_loss": "validation, per case"}),
     ("Validation accuracy", "accuracy", {"eval_accuracy": "validation"}),
 )
 
@@ -46,7 +46,8 @@ def learning_curves(log: Sequence[dict[str, Any]]) -> list[Chart]:
     Parameters
     ----------
     log : sequence of dict
-        Lines with "step" and any of "loss" (nats per answer token), "eval_log_loss" (nats per case), "eval_accuracy".
+        Lines with "step" and any of "loss" (what training minimises: nats per answer token, with the distance from the
+        teacher in it where there is one), "eval_log_loss" (nats per case), "eval_accuracy".
     """
     return [chart for title, label, keys in CHARTS if (chart := _chart(log, title, label, keys))]
 
