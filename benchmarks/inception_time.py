@@ -113,18 +113,21 @@ def _plain(X: np.ndarray, y: np.ndarray, epochs: int) -> Callable[[], float]:
     import torch.nn.functional as F
 
     from tests.classify.inception_time.reference import Reference
+    from vlm_tsc.classify.model_folder import device
 
-    values, codes = torch.tensor(X, dtype=torch.float32), torch.tensor(y)
-    network = Reference(X.shape[1], int(y.max()) + 1)
+    values, codes = torch.tensor(X, dtype=torch.float32, device=device()), torch.tensor(y, device=device())
+    network = Reference(X.shape[1], int(y.max()) + 1).to(device())
     optimizer = torch.optim.Adam(network.parameters())
 
     def measure() -> float:
         start = time.perf_counter()
         for _ in range(epochs):
-            for rows in torch.randperm(len(codes)).split(64):
+            for rows in torch.randperm(len(codes), device=device()).split(64):
                 optimizer.zero_grad()
                 F.cross_entropy(network(values[rows]), codes[rows]).backward()
                 optimizer.step()
+        if device().type == "cuda":
+            torch.cuda.synchronize()
         return MEMBERS * (time.perf_counter() - start) / epochs
 
     return measure

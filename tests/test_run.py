@@ -29,6 +29,7 @@ from vlm_tsc.run import (
     RunFolder,
     data_settings,
     default_run_name,
+    peak_gpu_memory_mb,
     peak_memory_mb,
     run_folder,
     training_settings,
@@ -295,6 +296,14 @@ def test_versions_name_python_and_what_is_installed():
     found = versions()
     assert {"python", "numpy"} <= set(found)
     assert found["numpy"] == np.__version__
+
+
+def test_peak_memory_of_a_gpu_is_what_torch_held_of_it(monkeypatch):
+    torch = pytest.importorskip("torch")
+    assert torch.cuda.is_initialized() or peak_gpu_memory_mb() is None
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 2_500_000)
+    assert peak_gpu_memory_mb() == 2.5
 
 
 def test_peak_memory_is_that_of_a_python_process():

@@ -119,7 +119,7 @@ def _memory() -> str:
 
 
 def compiler() -> Finding:
-    """What DeepSpeed needs to compile its CPU op at first use; only `--deepspeed` without a GPU needs it."""
+    """What DeepSpeed needs to compile its CPU op at first use: without a GPU, or with the optimiser kept off it."""
     if sys.platform != "linux":
         return NOTE, "DeepSpeed and bitsandbytes are for Linux: --deepspeed and 4-bit loading are not available"
     command = next(filter(shutil.which, filter(None, (os.environ.get("CXX"), "c++", "g++"))), None)

@@ -21,6 +21,7 @@ from vlm_tsc.manifest import begin_stage, check_stage, commit, data_hash, finish
 from vlm_tsc.run import (
     RunFolder,
     data_settings,
+    peak_gpu_memory_mb,
     peak_memory_mb,
     presentation_settings,
     run_folder,
@@ -201,6 +202,7 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
         train_seconds=facts["seconds"],
         predict_seconds=round(evaluated.seconds, 1),
         peak_memory_mb=round(peak_memory_mb(), 1),
+        peak_gpu_memory_mb=peak_gpu_memory_mb(),
         device=device_name(),
     )
     write_predictions(run.predictions, evaluated.predictions)

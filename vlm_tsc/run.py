@@ -200,6 +200,14 @@ def _group(field: Any) -> str:
     return field.json_schema_extra["group"]
 
 
+def peak_gpu_memory_mb() -> float | None:
+    """Most memory of its GPU that this process has held, in MB of 10^6 bytes; None where it has used none."""
+    torch = sys.modules.get("torch")  # which takes seconds to import, and is there in whoever computes on a GPU
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    return float(torch.cuda.max_memory_reserved() / 1e6)
+
+
 def peak_memory_mb() -> float:
     """Most memory this process has held, plus that of its largest finished child, in MB of 10^6 bytes.
 

@@ -74,6 +74,27 @@ def test_it_has_learned_the_training_cases(tiny_base, tmp_path, first):
     assert (np.array(("down", "up"))[found] == new.y).mean() > 0.8
 
 
+def test_in_half_precision_it_is_shown_what_it_was_fitted_to(tiny_base, tmp_path, first, monkeypatch):
+    seen = []
+    monkeypatch.setattr(module, "fit_teacher", lambda *given: seen.append(given) or fit_teacher(*given))
+    model, processor = load_model(tiny_base)
+    how = {"projector": projector_names(model, LORA_TARGETS), "batch_size": 12, "precision": torch.bfloat16}
+    taught = TowerTeacher.of(model, processor, draws(0.0), ("A", "B"), tmp_path, first=first, **how)
+    ((features, *_),) = seen
+    monkeypatch.setattr(Teacher, "shares", lambda _, features: features)
+    again = taught.shares(encode_prompts(processor, [PLOT.show(case) for case in CASES.X]))
+    apart = (again[:, None] - torch.from_numpy(features[taught.reads])).abs().amax(2)  # each has an order of its own
+    assert again.dtype == torch.float32 and apart.amin(1).max() < 1e-5
+
+
+def test_without_the_decoder_a_copy_still_looks(tiny_base):
+    model, _ = load_model(tiny_base)
+    copied = module._without_decoder(model)
+    assert not any("language_model" in name or "lm_head" in name for name, _ in copied.named_parameters())
+    kept = dict(model.named_parameters())
+    assert all(one is not kept[name] and torch.equal(one, kept[name]) for name, one in copied.named_parameters())
+
+
 def test_an_interrupted_training_finds_the_same_one(tiny_base, tmp_path, first, monkeypatch):
     model, processor = load_model(tiny_base)
     names = projector_names(model, LORA_TARGETS)

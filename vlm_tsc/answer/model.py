@@ -35,7 +35,7 @@ def choose_precision(wanted: str) -> torch.dtype:
     """ "auto" is bfloat16 where the hardware multiplies it faster than float32, else float32."""
     if wanted == "auto":
         if torch.cuda.is_available():
-            fast = torch.cuda.is_bf16_supported()
+            fast = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
             able = torch.cpu.get_capabilities()
             fast = bool(able.get("avx512_bf16") or able.get("amx_bf16"))

@@ -23,7 +23,7 @@ from vlm_tsc.evaluate.metrics import metrics_document, read_metrics
 from vlm_tsc.evaluate.predictions import predictions_of, write_predictions
 from vlm_tsc.files import write_json, write_text
 from vlm_tsc.manifest import begin_stage, check_stage, commit, data_hash, finish_stage
-from vlm_tsc.run import RunFolder, peak_memory_mb
+from vlm_tsc.run import RunFolder, peak_gpu_memory_mb, peak_memory_mb
 from vlm_tsc.settings import PLAIN_NAME, is_plain_name
 from vlm_tsc.terminal import bar, is_first, working
 
@@ -193,6 +193,7 @@ def write_run(
         train_seconds=answered.train_seconds,
         predict_seconds=answered.predict_seconds,
         peak_memory_mb=peak_memory_mb(),
+        peak_gpu_memory_mb=peak_gpu_memory_mb(),
     ) | dict(facts)
     write_predictions(folder.predictions, rows)
     write_text(folder.config, config)

@@ -184,6 +184,7 @@ def metrics_document(
     train_seconds: float | None = None,
     predict_seconds: float | None = None,
     peak_memory_mb: float | None = None,
+    peak_gpu_memory_mb: float | None = None,
     device: str | None = None,
 ) -> dict[str, Any]:
     """The content of metrics.json: what was run, and every figure of `metrics`.
@@ -203,8 +204,9 @@ def metrics_document(
     blank : sequence of Prediction, optional
         The answers to the same cases with every picture blanked, for `accuracy_blank_image`; the scored answers count
         where nothing was generated for them.
-    train_seconds, predict_seconds, peak_memory_mb : float, optional
-        Wall time of training and of answering; largest resident memory of the process, in MB of 10^6 bytes.
+    train_seconds, predict_seconds, peak_memory_mb, peak_gpu_memory_mb : float, optional
+        Wall time of training and of answering; largest resident memory of the process, and what it held of a GPU, in MB
+        of 10^6 bytes.
     device : str, optional
         What the model ran on.
     """
@@ -214,7 +216,7 @@ def metrics_document(
     document |= {"n_cases": figures.pop("n_cases"), "dataset": dataset, "split": split, "seed": seed, "base": base}
     document |= {"classifier": classifier, "train_seconds": train_seconds, "peak_memory_mb": peak_memory_mb}
     document |= {"commit": commit, "data_repr": data_repr, "answers": answers, "views": views}
-    document |= {"ensemble": ensemble, "device": device}
+    document |= {"ensemble": ensemble, "device": device, "peak_gpu_memory_mb": peak_gpu_memory_mb}
     document |= {"predict_seconds": predict_seconds, "n_train": n_train, "n_validation": n_validation}
     return document | figures
 

@@ -17,6 +17,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.trainer_utils import set_seed
 
 from vlm_tsc.answer.ask import ask
+from vlm_tsc.answer.attention import attention_with_masks
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.conversation.augmented import Augmented
 from vlm_tsc.conversation.presentation import Presentation
@@ -98,6 +99,8 @@ def fit_adapter(
     stage = zero_stage(recipe.deepspeed) if recipe.deepspeed else None
     arguments = _arguments(recipe, checkpoints, checkpoint, validates=validation is not None)
     watch = Stopwatch(checkpoint)
+    if n_processes() == 1:
+        arguments._n_gpu = min(arguments.n_gpu, 1)  # several without a launcher: Trainer would take DataParallel
     if recipe.teacher and stage == 3:
         log.warning("trained without the teacher: under ZeRO-3 no process holds a whole tower")
     loss = AnswerLoss(recipe.label_smoothing, examples.soft)
@@ -213,7 +216,8 @@ def _preflight(
     examples = [draws[i] for i in range(min(_PREFLIGHT_CASES, len(draws)))]
     check_supervision(processor, examples, [tokens(example) for example in examples])
     model.eval()
-    check_sees_picture(model, processor, examples[:n_seen], precision)
+    with attention_with_masks(model):  # under ZeRO-3 it waits on the CPU, for which FlashAttention has no kernel
+        check_sees_picture(model, processor, examples[:n_seen], precision)
     model.train()
 
 

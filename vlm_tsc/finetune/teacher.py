@@ -50,11 +50,21 @@ class TowerTeacher:
         Full names of the projector's linear layers.
     n_pictures : int
         Of every case.
+    precision : torch.dtype
+        In which the tower looks, here as when the teacher was fitted.
     """
 
-    def __init__(self, model: Any, teacher: Teacher, reads: str, projector: Sequence[str], n_pictures: int):
-        self.n_pictures = n_pictures
-        self.frozen = model if isinstance(model, PeftModel) else copy.deepcopy(model)
+    def __init__(
+        self,
+        model: Any,
+        teacher: Teacher,
+        reads: str,
+        projector: Sequence[str],
+        n_pictures: int,
+        precision: torch.dtype,
+    ):
+        self.n_pictures, self.precision = n_pictures, precision
+        self.frozen = model if isinstance(model, PeftModel) else _without_decoder(model)
         self.teacher, self.reads, self.projector = teacher, reads, projector
 
     @classmethod
@@ -83,24 +93,37 @@ class TowerTeacher:
         path = folder / _FILE
         with first:
             if not path.exists():
-                with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
+                with _looking(model, precision):
                     X, y, case = _pictures_seen(base_of(model), processor, draws, answers, projector, batch_size)
                 reads, teacher = fit_teacher(X, y, case, draws.augmented.seed)
                 write_bytes(path, save(vars(teacher), metadata={_READS: reads}))
             with safe_open(path, "pt") as file:
                 reads = file.metadata()[_READS]
             teacher = Teacher(**load_file(path))
-            return cls(model, teacher, reads, projector, draws.augmented.presentation.builder.n_pictures)
+            n_pictures = draws.augmented.presentation.builder.n_pictures
+            return cls(model, teacher, reads, projector, n_pictures, precision)
 
     @torch.no_grad()
     def shares(self, inputs: Mapping[str, Any]) -> torch.Tensor:
         """The teacher's answers `(n_cases, n_classes)` to the pictures of a batch."""
         n_cases = len(inputs["input_ids"])
-        with self.frozen.disable_adapter() if isinstance(self.frozen, PeftModel) else nullcontext():
+        untrained = self.frozen.disable_adapter() if isinstance(self.frozen, PeftModel) else nullcontext()
+        with untrained, _looking(self.frozen, self.precision):
             seen = vision_tokens(base_of(self.frozen), inputs, self.projector, n_cases * self.n_pictures)
+        seen = seen.float()  # all that follows was fitted to such numbers
         if self.reads == _MEANS:
             seen = pooled(seen)
-        return self.teacher.shares(seen.reshape(n_cases, -1).float())
+        return self.teacher.shares(seen.reshape(n_cases, -1))
+
+
+def _looking(model: Any, precision: torch.dtype) -> AbstractContextManager[Any]:
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
+
+
+def _without_decoder(model: Any) -> Any:
+    """A copy of what looks; of a large model the decoder would be most of it."""
+    left_out = [part for part in (model.get_decoder(), model.get_output_embeddings()) if part is not None]
+    return copy.deepcopy(model, {id(part): torch.nn.Identity() for part in left_out})
 
 
 def _pictures_seen(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -96,6 +98,7 @@ def run_stage(
         sampler=range(start, steps),  # type: ignore[arg-type]  # any iterable of indices serves
         num_workers=workers,
         prefetch_factor=8 if workers else None,
+        multiprocessing_context="fork" if workers else None,  # a batch is made by a closure, which only a fork inherits
     )
     model.train()
     peak_rate, flops = matmul_rate(device), 0
@@ -111,7 +114,7 @@ def run_stage(
             loss.backward()
         if counter is not None:
             flops = counter.get_total_flops()
-            if has_one_shape and device.type == "cuda":
+            if has_one_shape and device.type == "cuda" and has_compiler():
                 model.compile()  # in place, and only now: a compiled step cannot be counted
         norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         _check_finite(norm, "the gradient's size", step, folder)  # or the weights would not be, after the last step
@@ -130,6 +133,11 @@ def run_stage(
         if now - saved > save_every_seconds or step + 1 == steps:
             save_state(folder / STATE_FILE, model, optimizer, step + 1)
             saved = now
+
+
+def has_compiler() -> bool:
+    """Whether there is the C compiler that torch.compile's kernels for a GPU are launched through."""
+    return any(shutil.which(name) for name in (os.environ.get("CC"), "cc", "gcc", "clang") if name)
 
 
 def _check_finite(value: torch.Tensor, name: str, step: int, folder: Path) -> None:

@@ -130,14 +130,15 @@ def contrastive_loss(
     figures = {
         "batch_loss": losses[0].item(),
         "episode_loss": losses[1].item(),
-        "nearest_same_class": positive[torch.arange(n), nearest].float().mean().item(),
+        "nearest_same_class": positive.gather(1, nearest[:, None]).float().mean().item(),
     }
     return losses[0] + losses[1], figures
 
 
 def vision_loss(model: Any, made: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, dict[str, float]]:
     """The stage's loss and figures of a `TowerWithHead` on what `make_batch` returns."""
-    pixels, episodes, classes, curves = (part.to(device()) for part in made)
+    where = next(model.parameters()).device
+    pixels, episodes, classes, curves = (part.to(where) for part in made)
     embeddings, read = model(to_pixel_values(pixels))
     loss, figures = contrastive_loss(embeddings, episodes, classes, model.log_scale.exp().clamp(max=50.0))
     unread = curve_loss(read, curves)

@@ -90,6 +90,7 @@ def facts(run: FinishedRun) -> list[tuple[str, str]]:
         ("training", _time(m.get("train_seconds"))),
         ("answering the test cases", _time(m.get("predict_seconds"))),
         ("peak memory", _gigabytes(m.get("peak_memory_mb"))),
+        ("peak memory of the GPU", _gigabytes(m.get("peak_gpu_memory_mb"))),
         ("device", m.get("device")),
         *((name, versions.get(name)) for name in ("torch", "transformers") if m["base"]),
     ]

@@ -24,7 +24,7 @@ TEST = (
     *("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "auroc", "ece", "unparsed_rate"),
     *("generated_accuracy", "scored_accuracy", "agreement", "accuracy_blank_image"),
 )
-COSTS = ("train_seconds", "predict_seconds", "peak_memory_mb")
+COSTS = ("train_seconds", "predict_seconds", "peak_memory_mb", "peak_gpu_memory_mb")
 NOT_PARAMETERS = ("debug", "report_to", "resume", "seeds", "workers", "formats")
 
 

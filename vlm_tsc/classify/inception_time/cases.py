@@ -60,7 +60,12 @@ class Cases:
 
 
 def epoch_batches(
-    n_cases: int, batch_size: int, members: Sequence[int], random_state: int, epoch: int
+    n_cases: int,
+    batch_size: int,
+    members: Sequence[int],
+    random_state: int,
+    epoch: int,
+    device: torch.device | str = "cpu",
 ) -> Iterator[torch.Tensor]:
     """Indices (at most batch_size, n_members) of one epoch, each member's in an order of its own.
 
@@ -69,4 +74,4 @@ def epoch_batches(
     # three numbers: the weights are drawn from two, so the streams differ
     orders = [np.random.default_rng([random_state, member, epoch]).permutation(n_cases) for member in members]
     order = torch.from_numpy(np.stack(orders, axis=1))
-    yield from order.split(batch_size)
+    yield from order.to(device).split(batch_size)

@@ -40,7 +40,8 @@ class Training(Resumable):
         self.network.train()
         members, self.epoch = self.network.members, self.epoch + 1
         sums = torch.zeros(2, len(members), device=cases.values.device)
-        for indices in epoch_batches(len(cases), batch_size, members, self.random_state, self.epoch):
+        order = members, self.random_state, self.epoch, sums.device
+        for indices in epoch_batches(len(cases), batch_size, *order):
             codes = cases.codes[indices]
             logits = self.network(*cases.select(indices))
             losses = F.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none").view_as(codes).sum(0)

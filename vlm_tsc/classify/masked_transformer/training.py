@@ -74,7 +74,8 @@ class Training(Resumable):
         self.network.train()
         sums = torch.zeros(2, device=self.cases.values.device)
         with seeded(self.random_state, self.epoch):  # dropout: a resumed run draws the same
-            batches = epoch_batches(len(self.cases), self.batch_size, (0,), self.random_state, self.epoch)
+            order = (0,), self.random_state, self.epoch, sums.device
+            batches = epoch_batches(len(self.cases), self.batch_size, *order)
             for i, indices in enumerate(batches):
                 sums += self._step(i, indices[:, 0])
         loss, accuracy = (sums / len(self.cases)).tolist()
