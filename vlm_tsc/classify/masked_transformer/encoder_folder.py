@@ -125,7 +125,7 @@ def read_encoder(folder: Path | str) -> Pretrained:
 
 
 def find_encoder(name: str) -> Pretrained | None:
-    """The encoder that an option names: a folder; "fresh" for none; "default" for the shipped one, if there is one."""
+    """The encoder that an option names: a folder; "fresh" for none; "default" for the package's, if it is there."""
     if name == FRESH or (name == DEFAULT and not (SHIPPED / WEIGHTS).is_file()):
         return None
     return read_encoder(SHIPPED if name == DEFAULT else name)

@@ -15,7 +15,7 @@ class TrainOptions(Hyperparameters):
     encoder: str = option(
         GROUP,
         "default",
-        "Folder of a pre-trained encoder; default: the shipped one, if any; fresh: none.",
+        "Folder of a pre-trained encoder; default: the shipped one; fresh: none.",
         metavar="DIR",
     )
     seed: int = option(GROUP, 0, "Seed of everything random.", ge=0, le=MAX_SEED)
@@ -27,7 +27,7 @@ class RunOptions(Hyperparameters):
     encoder: str = option(
         GROUP,
         "default",
-        "Folder of a pre-trained encoder; default: the shipped one, if any; fresh: none.",
+        "Folder of a pre-trained encoder; default: the shipped one; fresh: none.",
         metavar="DIR",
     )
     enc_name: str | None = option(GROUP, None, "Name of a registered encoder.", metavar="NAME", unset="none")
