@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 
 from vlm_tsc.answer.batch import answer_trie, by_length, encode_prompts, on_device, text_length
 from vlm_tsc.answer.members import models_of
+from vlm_tsc.answer.model import computing_in
 from vlm_tsc.answer.read import read_answers
 from vlm_tsc.conversation.encoding import end_token_id, token_ids
 from vlm_tsc.conversation.presentation import Shown
@@ -88,13 +88,12 @@ def ask(
     log_likelihoods = np.empty_like(probabilities)
     generated = [""] * len(cases)
     members = models_of(model)
-    autocast = torch.autocast(model.device.type, precision) if precision != torch.float32 else nullcontext()
     starts = range(0, len(order), batch_size)
     for start in bar(starts, progress, unit="batch", shown=progress is not None):
         chosen = order[start : start + batch_size]
         shown = [cases[i] for i in chosen]
         explained = generate and any(one.lead for one in shown)
-        with autocast:
+        with computing_in(precision, model):
             inputs = on_device(model.device, encode_prompts(processor, shown, leads=True))
             limit = 0 if explained else new_tokens
             outs = [read_answers(one, inputs, trie, end_token=end, max_new_tokens=limit) for one in members]

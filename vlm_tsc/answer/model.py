@@ -43,6 +43,11 @@ def choose_precision(wanted: str) -> torch.dtype:
     return {"bf16": torch.bfloat16, "fp32": torch.float32}[wanted]
 
 
+def computing_in(precision: torch.dtype, model: Any) -> torch.autocast:
+    """Within, `model` computes in `precision`: bfloat16 by autocast, float32 as its weights are."""
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
+
+
 def load_model(
     folder: Path | str, precision: torch.dtype = torch.float32, quantisation: Quantisation | None = None
 ) -> tuple[Any, Any]:

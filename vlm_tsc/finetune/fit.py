@@ -99,8 +99,6 @@ def fit_adapter(
     stage = zero_stage(recipe.deepspeed) if recipe.deepspeed else None
     arguments = _arguments(recipe, checkpoints, checkpoint, validates=validation is not None)
     watch = Stopwatch(checkpoint)
-    if n_processes() == 1:
-        arguments._n_gpu = min(arguments.n_gpu, 1)  # several without a launcher: Trainer would take DataParallel
     if recipe.teacher and stage == 3:
         log.warning("trained without the teacher: under ZeRO-3 no process holds a whole tower")
     loss = AnswerLoss(recipe.label_smoothing, examples.soft)
@@ -174,7 +172,7 @@ def fit_adapter(
 def _arguments(recipe: Recipe, checkpoints: Path, checkpoint: Path | None, *, validates: bool) -> TrainingArguments:
     """The Trainer's, with checkpoints in `checkpoints`, to go on from `checkpoint` if there is one."""
     settings = recipe.deepspeed
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=recipe.steps,
         per_device_train_batch_size=recipe.batch_size,
@@ -202,6 +200,9 @@ def _arguments(recipe: Recipe, checkpoints: Path, checkpoint: Path | None, *, va
         remove_unused_columns=False,
         disable_tqdm=True,  # our own lines are shorter
     )
+    if n_processes() == 1:
+        arguments._n_gpu = min(arguments.n_gpu, 1)  # several without a launcher: Trainer would take DataParallel
+    return arguments
 
 
 def _preflight(

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from vlm_tsc.answer.batch import IGNORED, encode_examples, encode_prompts, on_device
+from vlm_tsc.answer.model import computing_in
 from vlm_tsc.conversation.encoding import end_token_id
 from vlm_tsc.conversation.rationale import with_lead
 from vlm_tsc.errors import InputError
@@ -50,7 +51,7 @@ def check_sees_picture(
     logits = []
     for shown in ([draw.shown for draw in draws], [draw.shown.blank() for draw in draws]):
         inputs = on_device(model.device, encode_prompts(processor, shown))
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
+        with computing_in(precision, model):
             logits.append(model(**inputs, logits_to_keep=1).logits[:, -1].float())
     change = float((logits[0] - logits[1]).abs().max())
     if not change > 0:

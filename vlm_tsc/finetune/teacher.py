@@ -23,6 +23,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 
 from vlm_tsc.answer.features import pooled, vision_token_batches, vision_tokens
+from vlm_tsc.answer.model import computing_in
 from vlm_tsc.conversation.augmented import ViewedCases
 from vlm_tsc.files import write_bytes
 from vlm_tsc.finetune.draws import TrainingDraws
@@ -93,7 +94,7 @@ class TowerTeacher:
         path = folder / _FILE
         with first:
             if not path.exists():
-                with _looking(model, precision):
+                with computing_in(precision, model):
                     X, y, case = _pictures_seen(base_of(model), processor, draws, answers, projector, batch_size)
                 reads, teacher = fit_teacher(X, y, case, draws.augmented.seed)
                 write_bytes(path, save(vars(teacher), metadata={_READS: reads}))
@@ -108,16 +109,12 @@ class TowerTeacher:
         """The teacher's answers `(n_cases, n_classes)` to the pictures of a batch."""
         n_cases = len(inputs["input_ids"])
         untrained = self.frozen.disable_adapter() if isinstance(self.frozen, PeftModel) else nullcontext()
-        with untrained, _looking(self.frozen, self.precision):
+        with untrained, computing_in(self.precision, self.frozen):
             seen = vision_tokens(base_of(self.frozen), inputs, self.projector, n_cases * self.n_pictures)
         seen = seen.float()  # all that follows was fitted to such numbers
         if self.reads == _MEANS:
             seen = pooled(seen)
         return self.teacher.shares(seen.reshape(n_cases, -1))
-
-
-def _looking(model: Any, precision: torch.dtype) -> AbstractContextManager[Any]:
-    return torch.autocast(model.device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
 
 
 def _without_decoder(model: Any) -> Any:

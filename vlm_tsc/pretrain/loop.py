@@ -114,7 +114,7 @@ def run_stage(
             loss.backward()
         if counter is not None:
             flops = counter.get_total_flops()
-            if has_one_shape and device.type == "cuda" and has_compiler():
+            if has_one_shape and device.type == "cuda" and _has_compiler():
                 model.compile()  # in place, and only now: a compiled step cannot be counted
         norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         _check_finite(norm, "the gradient's size", step, folder)  # or the weights would not be, after the last step
@@ -135,7 +135,7 @@ def run_stage(
             saved = now
 
 
-def has_compiler() -> bool:
+def _has_compiler() -> bool:
     """Whether there is the C compiler that torch.compile's kernels for a GPU are launched through."""
     return any(shutil.which(name) for name in (os.environ.get("CC"), "cc", "gcc", "clang") if name)
 
