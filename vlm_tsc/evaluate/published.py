@@ -42,11 +42,16 @@ def published(dataset: str, split: str, n_test: int, complete: bool = True) -> d
     """
     if split != "official" or not complete:
         return {}
+    return dict(_of(dataset, n_test))
+
+
+@functools.cache  # a report asks for its page, its tables and its diagrams: what does not fit is said once
+def _of(dataset: str, n_test: int) -> tuple[tuple[str, float], ...]:
     found = {method: table[dataset] for method, table in _tables().items() if dataset in table}
     if any(abs(accuracy * n_test - round(accuracy * n_test)) > 1e-3 for accuracy in found.values()):
         log.warning("published accuracies of %s are of another test part than these %d cases", dataset, n_test)
-        return {}
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+        return ()
+    return tuple(sorted(found.items(), key=lambda item: -item[1]))
 
 
 @functools.cache
