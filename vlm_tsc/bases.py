@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vlm_tsc.errors import InputError, nearest
 from vlm_tsc.found import hub_cache
@@ -82,29 +82,12 @@ class BaseConfig(BaseModel):
     epochs: float = Field(2.0, description="Passes over the training part when --num-epochs is not given …")
     min_steps: int = Field(100, description="… but at least so many optimiser steps …")
     max_steps: int = Field(10**9, description="… and at most so many.")
-    batches: dict[int, int] = Field(
-        default_factory=dict,
-        description="Where the default batch_size is null: cases a step and device → at most so many steps, in the "
-        "order of preference. The first that sees every case `passes` times is taken, else the last.",
-    )
-    passes: float = Field(8.0, description="See `batches`.")
     defaults: dict[str, Any] = Field(
         default_factory=GENERIC_DEFAULTS.copy, description="Settings that suit this base; the rest is generic."
     )
     source: Path | None = Field(
         default=None, description="The YAML this was read from; None for a base we do not know."
     )
-
-    @model_validator(mode="after")
-    def _says_how_many_cases_a_step_takes(self) -> BaseConfig:
-        if self.defaults.get("batch_size", ...) is None and not self.batches:
-            raise ValueError("defaults.batch_size is null: then `batches` must say how many cases a step takes")
-        return self
-
-    @property
-    def largest_batch(self) -> int:
-        """The most cases a step and device that this base takes when it is not told how many."""
-        return self.defaults.get("batch_size") or max(self.batches)
 
 
 def known_bases() -> dict[str, Path]:

@@ -47,9 +47,9 @@ def main(argv: list[str]) -> int:
 
     base = load_base(settings.base, settings.llava_root)
     sizes = sizes_of(configuration(base, settings.llava_root), base.lora_targets)
-    assert settings.context_length is not None  # the base's YAML has them
+    assert settings.batch_size is not None and settings.context_length is not None  # the base's YAML has them
     plan = gpu_plan(settings, settings.context_length, image_tokens(base), ranks=_RANKS if settings.deepspeed else 1)
-    batch = settings.micro_batch or settings.batch_size or base.largest_batch
+    batch = settings.micro_batch or settings.batch_size
     found = estimate(sizes, plan, batch)
     terminal.show(table(settings, sizes, plan, batch, found))
     terminal.answer(base=settings.base, method=plan.method, batch=batch, bytes={**vars(found), "total": found.total})

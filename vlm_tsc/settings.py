@@ -175,9 +175,7 @@ class Settings(BaseModel):
     projector_learning_rate: float | None = option(
         "training", None, "Peak learning rate of the projector.", unset="the learning rate", gt=0
     )
-    batch_size: int | None = option(
-        "training", None, "Cases per step and device.", unset="the base's, or from the number of cases", ge=1
-    )
+    batch_size: int | None = option("training", None, "Cases per step and device.", unset=BASE, ge=1)
     micro_batch: int | None = option(
         "training",
         None,

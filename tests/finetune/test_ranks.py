@@ -28,23 +28,6 @@ def chosen(adapter_folder, **changes):
     return choose_batches(settings, load_base(settings.base), make_set(50, 0).n_cases, adapter_folder)
 
 
-@pytest.mark.parametrize(("n_cases", "batches"), [(23, (16, 500)), (2800, (16, 1400)), (2801, (8, 2400))])
-def test_of_thousands_of_cases_the_bundled_base_takes_smaller_steps(tmp_path, monkeypatch, n_cases, batches):
-    monkeypatch.setenv("WORLD_SIZE", "1")
-    base, folder = load_base("plot-llava-mini"), tmp_path / "adapter"
-    assert choose_batches(settings_from({"dataset": "X"}), base, n_cases, folder) == Batches(*batches)
-    told = settings_from({"dataset": "X", "batch_size": 32})
-    assert choose_batches(told, base, n_cases, folder).cases == 32, "the user's word"
-    told = settings_from({"dataset": "X", "num_epochs": 1})
-    assert choose_batches(told, base, n_cases, folder) == Batches(16, -(-n_cases // 16))
-
-
-def test_what_all_processes_take_decides_how_small_a_step_is(tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    settings = settings_from({"dataset": "X"})
-    assert choose_batches(settings, load_base("plot-llava-mini"), 7000, tmp_path / "adapter") == Batches(64, 1400)
-
-
 def test_a_new_training_multiplies_the_batch_by_the_processes(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert chosen(tmp_path / "adapter", num_epochs=10) == Batches(cases=32, steps=16)  # 500 cases by 32

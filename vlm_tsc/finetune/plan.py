@@ -28,7 +28,7 @@ from vlm_tsc.finetune.estimate import Plan
 from vlm_tsc.finetune.micro_batch import check_divides, fitting_micro_batch, warn_if_too_large
 from vlm_tsc.finetune.ranks import Batches, begun_with, check_same_stage, largest_part
 from vlm_tsc.finetune.sizes import Sizes, UnknownSizes, sizes_of
-from vlm_tsc.finetune.steps import choose_batch_size, choose_steps
+from vlm_tsc.finetune.steps import choose_steps
 from vlm_tsc.launcher import n_processes
 from vlm_tsc.settings import Settings
 
@@ -71,20 +71,15 @@ def choose_batches(settings: Settings, base: BaseConfig, n_cases: int, adapter_f
     if last_whole_checkpoint(checkpoints) is not None and (begun := begun_with(checkpoints)) is not None:
         check_same_stage(begun, stage)
         return begun
-    batch_size, max_steps = settings.batch_size, base.max_steps
-    times = settings.gradient_accumulation * n_processes()
-    if batch_size is None and settings.num_epochs is not None:  # the user's word on how long
-        batch_size = base.largest_batch
-    elif batch_size is None:
-        batch_size, max_steps = choose_batch_size(n_cases, base.batches, base.passes, times=times)
-    cases = batch_size * times
+    assert settings.batch_size is not None
+    cases = settings.batch_size * settings.gradient_accumulation * n_processes()
     steps = choose_steps(
         n_cases,
         cases,
         num_epochs=settings.num_epochs,
         epochs=base.epochs,
         min_steps=base.min_steps,
-        max_steps=max_steps,
+        max_steps=base.max_steps,
     )
     return Batches(cases, steps, stage)
 
@@ -96,9 +91,9 @@ def choose_micro_batch(
 
     Of a base whose sizes cannot be told, as many as are wanted.
     """
-    whole = settings.batch_size or base.largest_batch
-    batch_size, given = largest_part(cases, whole), settings.micro_batch
-    if given is not None and batch_size < whole:  # a smaller step, or more processes than there were
+    assert settings.batch_size is not None
+    batch_size, given = largest_part(cases, settings.batch_size), settings.micro_batch
+    if given is not None and batch_size < settings.batch_size:  # more processes than there were
         given = largest_part(batch_size, given)
     wanted = check_divides(given or batch_size, batch_size)
     try:

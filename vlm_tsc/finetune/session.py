@@ -104,7 +104,7 @@ def _train(
     weights = torch.float32 if settings.method == "full" else precision  # trained weights are in float32
     with working(f"loading {settings.base}") if progress else nullcontext():
         model, processor = load_model(base_folder, weights, quantisation)
-    assert settings.context_length is not None  # the base's YAML has them
+    assert settings.batch_size is not None and settings.context_length is not None  # the base's YAML has them
     assert settings.trainable is not None and settings.learning_rate is not None
     recipe = Recipe(
         base=settings.base,
@@ -115,7 +115,7 @@ def _train(
         lora={"r": settings.lora_r, "alpha": settings.lora_alpha, "dropout": settings.lora_dropout},
         steps=batches.steps,
         batch_size=micro_batch,
-        eval_batch_size=settings.eval_batch_size or micro_batch,
+        eval_batch_size=settings.eval_batch_size or settings.batch_size,
         learning_rate=settings.learning_rate,
         projector_learning_rate=settings.projector_learning_rate,
         warmup_ratio=settings.warmup_ratio,
