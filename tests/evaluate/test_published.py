@@ -10,6 +10,19 @@ from vlm_tsc.evaluate.published import published
 module = importlib.import_module("vlm_tsc.evaluate.published")  # the package's `published` is the function
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_kept():
+    """Neither of tests that ran before in this process, nor for those that come after."""
+    _forget()
+    yield
+    _forget()
+
+
+def _forget():
+    module._of.cache_clear()
+    module._tables.cache_clear()
+
+
 def test_accuracies_of_the_official_split_best_first():
     found = published("ItalyPowerDemand", "official", n_test=1029)
     assert found["InceptionTime"] == pytest.approx(994 / 1029)  # 0.9660
@@ -22,13 +35,6 @@ def test_accuracies_of_the_official_split_best_first():
 @pytest.mark.parametrize("split", ["pooled", "resample:0", "holdout:0"])
 def test_no_other_split_has_any(split):
     assert published("ItalyPowerDemand", split, n_test=1029) == {}
-
-
-@pytest.fixture(autouse=True)
-def _nothing_read_yet():
-    yield
-    module._of.cache_clear()
-    module._tables.cache_clear()
 
 
 def test_an_unknown_or_incomplete_set_has_none(caplog):
