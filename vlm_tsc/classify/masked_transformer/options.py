@@ -9,8 +9,8 @@ from vlm_tsc.options import option
 from vlm_tsc.settings import MAX_SEED, UserPath
 
 
-class TrainOptions(Hyperparameters):
-    """Of a training on a table, as in the container."""
+class _FromEncoder(Hyperparameters):
+    """What both have."""
 
     encoder: str = option(
         GROUP,
@@ -18,18 +18,17 @@ class TrainOptions(Hyperparameters):
         "Folder of a pre-trained encoder; default: the shipped one; fresh: none.",
         metavar="DIR",
     )
+
+
+class TrainOptions(_FromEncoder):
+    """Of a training on a table, as in the container."""
+
     seed: int = option(GROUP, 0, "Seed of everything random.", ge=0, le=MAX_SEED)
 
 
-class RunOptions(Hyperparameters):
+class RunOptions(_FromEncoder):
     """Of `python eval/baselines.py masked-transformer --dataset NAME`."""
 
-    encoder: str = option(
-        GROUP,
-        "default",
-        "Folder of a pre-trained encoder; default: the shipped one; fresh: none.",
-        metavar="DIR",
-    )
     enc_name: str | None = option(GROUP, None, "Name of a registered encoder.", metavar="NAME", unset="none")
     enc_ver: int | None = option(GROUP, None, "Its version.", unset="the newest", ge=1)
     enc_version: int | None = option(GROUP, None, "The same as --enc-ver.", unset="the newest", ge=1)
