@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -53,6 +54,40 @@ def test_a_set_of_one_method_costs_nobody_the_diagram():
     three = {"majority": 0.5, "1nn_ed": 0.9, "1nn_dtw": 0.8}
     table = grid([*runs_on(SETS, **three), *runs_on(["Alone"], majority=0.7)])
     assert too_few(table) is None and rank_diagram(table).n_sets == len(SETS) and len(table.sets) == len(SETS) + 1
+
+
+def test_a_method_that_lacks_one_set_of_many_keeps_its_rank():
+    """Ten methods, published ones, say, on seven sets, would else be dropped for the eighth, or it for them."""
+    three = {"majority": 0.5, "1nn_ed": 0.9, "1nn_dtw": 0.8}
+    table = grid([*runs_on(SETS, majority=0.5, **{"1nn_ed": 0.9}), *runs_on(SETS[:6], **{"1nn_dtw": 0.8})])
+    assert {method.name: method.mean_rank for method in table.methods} == {
+        "1NN-ED": 1,
+        "1NN-DTW": 2,
+        "majority class": 3,
+    }
+    assert len(table.ranked) == 6 and rank_diagram(table).n_sets == 6
+    assert table.ranks_are.startswith("Ranks leave Set6, Set7 out")
+    assert "every dataset" in grid(runs_on(SETS, **three)).ranks_are
+
+
+def test_the_block_has_the_most_figures():
+    """Against all choices of sets, on grids with figures missing at random."""
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        has = rng.random((7, 5)) < 0.7
+        has[0, 0] = has[0, 1] = True  # two are compared somewhere
+        runs = [made_run(0.9, f"m{j}", dataset=f"Set{i}") for i, j in zip(*np.nonzero(has), strict=True)]
+        table = grid(runs)
+        rows = [i for i in range(7) if has[i].any()]
+        choices = [list(some) for n in range(1, len(rows) + 1) for some in combinations(rows, n)]
+        most = max(n * len(some) for some in choices if (n := int(has[some].all(axis=0).sum())) > 1)
+        assert len(table.ranked) * len(table.complete) == most
+
+
+def test_many_methods_that_all_lack_another_set_are_ranked_in_time():
+    runs = [made_run(0.9, f"m{j:02d}", dataset=f"Set{i:02d}") for i in range(30) for j in range(30) if i != j]
+    table = grid(runs)
+    assert len(table.ranked) == len(table.complete) == 15
 
 
 def test_splits_and_test_parts_are_rows_of_their_own():

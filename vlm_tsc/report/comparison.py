@@ -17,6 +17,8 @@ from vlm_tsc.report.table import SAME, duration
 
 KEYS = ("accuracy", "train_seconds", "predict_seconds")
 N_LOOKS = 8  # colours and shapes of the scatter plot
+_NAMED = 5  # datasets, in a sentence
+_CHOICES = 1000  # sets of datasets to rank over that are weighed
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Method:
     name: str
     is_published: bool
     mean_accuracy: float
-    mean_rank: float | None  # None unless every ranked set has a figure of it
+    mean_rank: float | None  # None unless every ranked set has a figure of it, see `_block`
     n_sets: int
 
 
@@ -58,7 +60,7 @@ class Cases:
 
 @dataclass(frozen=True)
 class Grid:
-    """Method × dataset. `ranked`: the sets that ranks are over, see `_ranked`."""
+    """Method × dataset. `ranked`: the sets that ranks are over, see `_block`."""
 
     methods: list[Method]
     sets: list[Cases]
@@ -69,6 +71,18 @@ class Grid:
         """The methods with a figure on every ranked set, the best mean rank first."""
         ranked = [method for method in self.methods if method.mean_rank is not None]
         return sorted(ranked, key=lambda method: method.mean_rank or 0)
+
+    @property
+    def ranks_are(self) -> str:
+        """What the mean ranks are over and among, a sentence for people."""
+        without = [cases.dataset for cases in self.sets if cases not in self.ranked]
+        if not without:
+            return "Ranks are among the methods, published ones too, that have a figure on every dataset."
+        these = ", ".join(without) if len(without) <= _NAMED else f"{len(without)} of the datasets"
+        return (
+            f"Ranks leave {these} out, and are among the methods, published ones too, that have a figure on each of "
+            "the others: of all such choices the one with the most figures."
+        )
 
     def scores(self) -> np.ndarray:
         """Accuracies (n_ranked, n_methods) of the `complete` methods, in their order."""
@@ -96,16 +110,36 @@ def grid(runs: Sequence[Run]) -> Grid:
     measured = list(dict.fromkeys(row.name for row in by_kind))
     sets = [_cases(*cases, group) for cases, group in found]
     others = dict.fromkeys(name for cases in sets for name in cases.entries if name not in measured)
-    ranked = _ranked(sets)
-    complete = [name for name in (*measured, *others) if all(name in cases.entries for cases in ranked)]
+    ranked, complete = _block(sets, [*measured, *others])
     ranks = _mean_ranks(ranked, complete)
     methods = [_method(name, name in others, sets, ranks.get(name)) for name in (*measured, *others)]
     return Grid(methods, sets, ranked)
 
 
-def _ranked(sets: list[Cases]) -> list[Cases]:
-    """The sets that compare anything: a single method's own would leave all others without a rank."""
-    return [cases for cases in sets if len(cases.entries) > 1] or sets
+def _block(sets: list[Cases], names: list[str]) -> tuple[list[Cases], list[str]]:
+    """Sets and methods with a figure of each method on each set: what ranks are over and among.
+
+    Of the sets that any methods have in common, those with the most such figures; of equally many, the most sets. So
+    neither does a method lose its rank for one set that it lacks, nor a set for one method that lacks it.
+    """
+    has = {name: frozenset(i for i, cases in enumerate(sets) if name in cases.entries) for name in names}
+
+    def complete(choice: frozenset[int]) -> list[str]:
+        return [name for name in names if choice <= has[name]]
+
+    def worth(choice: frozenset[int]) -> tuple[bool, int, int, list[int]]:
+        n_methods = len(complete(choice))
+        # a single method compares nothing; the last tells equals apart, whatever the order of a set's members
+        return n_methods > 1, n_methods * len(choice), len(choice), sorted(choice)
+
+    choices: set[frozenset[int]] = set()
+    for sets_of_one in dict.fromkeys(has.values()):
+        choices |= {sets_of_one} | {choice & sets_of_one for choice in choices}
+        choices.discard(frozenset())
+        if len(choices) > _CHOICES:  # a dozen methods that all lack other sets; the search is no longer exact then
+            choices = set(sorted(choices, key=worth)[-_CHOICES:])
+    best = max(choices, key=worth)
+    return [sets[i] for i in sorted(best)], complete(best)
 
 
 def _cases(dataset: str, split: str, n_cases: int, group: list[Row]) -> Cases:

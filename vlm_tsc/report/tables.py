@@ -73,8 +73,7 @@ def markdown(table: Grid, runs: Sequence[Run], pictures: Sequence[str] = ()) -> 
     below = (
         "Accuracy on the test cases, mean ± standard deviation over seeds where there are several; bold: best measured."
     )
-    ranked = "Ranks are among the methods, published ones too, that have a figure on every dataset with several."
-    parts.append(f"{below} {ranked}")
+    parts.append(f"{below} {table.ranks_are}" if len(table.sets) > 1 else below)
     if published:
         parts += ["## Published, official split", _table(table, published)]
     parts += [too_few(table) or "", *(f"![{name}]({name})" for name in pictures)]
