@@ -99,7 +99,8 @@ def _inception_time(words: Sequence[str]) -> int:
 
     ranks = join_processes()
     runs = settings.vlm_root / "runs"
-    how: dict[str, Any] = {"seed": options.seed, "given": given, "search": search, "start_from": options.start_from}
+    how: dict[str, Any] = {"seed": options.seed, "given": given, "search": search}
+    how |= {"start_from": options.start_from, "allow_seen": options.allow_seen}
     document = run_inception_time(splits, runs, hyperparameters, **how)
     if ranks.is_first:
         _show(settings, splits, document)

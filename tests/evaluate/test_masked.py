@@ -18,8 +18,8 @@ from vlm_tsc.classify.masked_transformer.encoder import PatchEncoder
 from vlm_tsc.classify.masked_transformer.encoder_folder import read_encoder, write_encoder
 from vlm_tsc.classify.masked_transformer.hyperparameters import Hyperparameters
 from vlm_tsc.classify.masked_transformer.options import RunOptions
-from vlm_tsc.classify.masked_transformer.seen import case_hashes, n_seen
 from vlm_tsc.classify.masked_transformer.shape import Shape
+from vlm_tsc.classify.seen import case_hashes, n_seen
 from vlm_tsc.config import settings_from
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate import masked, read_predictions

@@ -12,7 +12,9 @@ from safetensors.numpy import load_file
 
 from tests.conftest import make_splits
 from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier
+from vlm_tsc.classify.inception_time.ensemble import Ensemble
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
+from vlm_tsc.classify.model_folder import write_folder
 from vlm_tsc.config import settings_from
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate import read_predictions
@@ -122,3 +124,31 @@ def test_a_run_goes_on_from_another_run_and_has_a_folder_and_a_row_of_its_own(fi
     assert yaml.safe_load((folder / "config.yaml").read_text())["start_from"] == str(first / "model")
     with pytest.raises(InputError, match="--start-from"):
         run_inception_time(make_splits(), tmp_path, still, start_from=first, search=Search(1, ("lr",)))
+
+
+def test_a_model_that_was_trained_on_test_cases_is_refused_and_told_of(finished, tmp_path, caplog):
+    """As one of the pooled split on the official one: its test cases are the other's training cases."""
+    splits, first = make_splits(), finished[1] / "Slopes" / NAME
+    swapped = replace(splits, train=splits.test, validation=splits.validation.select([]), test=splits.train)
+    short = SMALL.model_copy(update={"epochs": 1})
+    with pytest.raises(InputError, match="trained on 12 of the 12 test cases"):
+        run_inception_time(swapped, tmp_path, short, start_from=first)
+    assert not any(tmp_path.iterdir())
+    document = run_inception_time(swapped, tmp_path, short, start_from=first, allow_seen=True)
+    assert document["start_seen_test_cases"] == 12 and "12 of the 12" in table(collect(tmp_path / "Slopes", "official"))
+    # what a model has seen goes on to those that go on from it
+    (second,) = (tmp_path / "Slopes").iterdir()
+    with pytest.raises(InputError, match="trained on 8 of the 8 test cases"):
+        run_inception_time(splits, tmp_path / "next", short, start_from=second)
+    # what train and test share anyway is nothing that the start adds
+    shared = replace(splits, test=splits.train)
+    assert run_inception_time(shared, tmp_path / "shared", short, start_from=first)["start_seen_test_cases"] == 0
+
+
+def test_a_model_that_does_not_say_what_it_was_trained_on_is_warned_of(finished, tmp_path, caplog):
+    folder = finished[1] / "Slopes" / NAME / "model"
+    model = Ensemble.read(folder)
+    write_folder(tmp_path / "old", replace(model, seen=None).files())
+    short = SMALL.model_copy(update={"epochs": 1})
+    document = run_inception_time(make_splits(), tmp_path / "runs", short, start_from=tmp_path / "old")
+    assert document["start_seen_test_cases"] is None and "does not say what it was trained on" in caplog.text

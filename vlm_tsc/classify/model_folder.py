@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -19,6 +20,7 @@ from vlm_tsc.manifest import commit
 
 log = logging.getLogger(__name__)
 WEIGHTS, FACTS = "model.safetensors", "model.json"
+_SEEN = "seen_cases"  # among the weights: 8 bytes a case
 
 
 def device() -> torch.device:
@@ -44,8 +46,12 @@ def use_gpu(gpu_id: int | None) -> None:
         torch.cuda.set_device(gpu_id)
 
 
-def packed(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> dict[str, bytes]:
-    """Name → content of the two files of a model folder."""
+def packed(
+    tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any], seen: np.ndarray | None = None
+) -> dict[str, bytes]:
+    """Name → content of the two files of a model folder; `seen`: `case_hashes` of what the weights were trained on."""
+    if seen is not None:
+        tensors = {**tensors, _SEEN: torch.from_numpy(seen)}
     data = save_tensors({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
     whole = {**facts, "commit": commit(), "sha256": hashlib.sha256(data).hexdigest()}
     return {WEIGHTS: data, FACTS: (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode()}
@@ -72,9 +78,11 @@ def facts_of(files: Mapping[str, bytes], kind: str, format_: int) -> dict[str, A
     return facts
 
 
-def tensors_of(files: Mapping[str, bytes]) -> dict[str, torch.Tensor]:
-    """The weights in the files that `packed` made."""
-    return load_tensors(files[WEIGHTS])
+def tensors_of(files: Mapping[str, bytes]) -> tuple[dict[str, torch.Tensor], np.ndarray | None]:
+    """Weights, and what they have seen, in the files that `packed` made; None where these do not say."""
+    tensors = load_tensors(files[WEIGHTS])
+    seen = tensors.pop(_SEEN, None)
+    return tensors, None if seen is None else seen.numpy()
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

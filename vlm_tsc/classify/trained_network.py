@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -49,6 +49,9 @@ class TrainedNetwork(ABC):
     fingerprint : str
         Hash of everything it was made of; see `fingerprint_of`.
     train_seconds : float
+    seen : ndarray of int64, optional
+        Hashes of the cases that the weights were trained on, those of the models that they began from too; see
+        `case_hashes`. None where a folder does not say.
     """
 
     KIND: ClassVar[str]  # in its facts; a key of `saved.CLASSES`
@@ -63,6 +66,7 @@ class TrainedNetwork(ABC):
     n_timepoints: int
     fingerprint: str
     train_seconds: float
+    seen: np.ndarray | None = field(default=None, kw_only=True)
 
     @property
     def n_channels(self) -> int:
@@ -96,7 +100,7 @@ class TrainedNetwork(ABC):
             "fingerprint": self.fingerprint,
             "train_seconds": self.train_seconds,
         }
-        return packed(self.network.state_dict(), facts)
+        return packed(self.network.state_dict(), facts, self.seen)
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], where: Path | str = "memory") -> Self:
@@ -111,8 +115,9 @@ class TrainedNetwork(ABC):
             facts = facts_of(files, cls.KIND, cls.FORMAT)
             shared = {name: facts[name] for name in ("classes", "n_timepoints", "fingerprint", "train_seconds")}
             scaling = Scaling(np.array(facts["mean"]), np.array(facts["deviation"]))
-            made = cls(scaling=scaling, **shared, **cls.own_fields(facts))
-            made.network.load_state_dict(tensors_of(files))
+            tensors, seen = tensors_of(files)
+            made = cls(scaling=scaling, seen=seen, **shared, **cls.own_fields(facts))
+            made.network.load_state_dict(tensors)
         except (ValueError, KeyError, TypeError, RuntimeError) as error:  # JSON and Pydantic raise ValueErrors
             raise InputError(f"this is no model of {cls.TITLE}", where=where, got=str(error).split("\n")[0]) from error
         made.network.to(device()).eval()

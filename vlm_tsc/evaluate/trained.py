@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import training_cases
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
+from vlm_tsc.classify.seen import case_hashes, n_seen
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.baseline import (
     STAGE,
@@ -35,6 +37,7 @@ from vlm_tsc.settings import USUAL_BASE
 if TYPE_CHECKING:
     from vlm_tsc.archive import Splits
 
+log = logging.getLogger(__name__)
 NAME = "inception-time"
 PROBES = {"vision-probe": "vision", "decoder-probe": "decoder"}  # → which part of the base they read
 
@@ -168,25 +171,28 @@ def run_inception_time(
     given: Mapping[str, Any] | None = None,
     search: Search | None = None,
     start_from: Path | None = None,
+    allow_seen: bool = False,
 ) -> dict[str, Any]:
     """InceptionTime as a run; see `run_trained`. After `ranks.join_processes`, each process trains its own members.
 
     Validation cases that were carved from train are trained on: the epoch is chosen by the training loss. With a
     `search`, some hyperparameters are chosen first, on cases held out of train; what was tried and chosen is in
-    `search.json` in the run's folder. With `start_from`, a run or model folder, training goes on from its weights.
+    `search.json` in the run's folder. With `start_from`, a run or model folder, training goes on from its weights;
+    where these were trained on test cases, which `allow_seen` has to permit, metrics.json and the table say so.
 
     Raises
     ------
     InputError
-        When `start_from` holds no InceptionTime, or one of other sizes or channels; with both it and a `search`.
+        When `start_from` holds no InceptionTime, or one of other sizes or channels, or one that has seen test cases;
+        with both it and a `search`.
     """
     if search is not None and start_from is not None:
         what = "a search chooses sizes and begins anew"
         raise InputError(what, where="--search, --start-from", fix="leave one of them out")
     train, test = training_cases(splits), splits.test
-    run, chosen, asked, started = run_name(hyperparameters, seed), hyperparameters, {}, {}
+    run, chosen, asked, started, facts = run_name(hyperparameters, seed), hyperparameters, {}, {}, {}
     if start_from is not None:
-        start_from, started = _start(start_from)
+        start_from, started, facts = _start(start_from, splits, allow_seen)
         run = run_name(hyperparameters, seed, f"{NAME}-from-{started['start'][:6]}")
         asked = {"start_from": str(start_from)}
     if search is not None:
@@ -203,19 +209,34 @@ def run_inception_time(
         classifier.fit(train.X, train.y)
         return answer(classifier.model_, test)
 
-    facts = {"note": f"from {started['start'][:6]}"} if started else {}
     method = Method(NAME, run, {**chosen.model_dump(), **started}, fit_and_answer, facts=facts, asked=asked)
     return run_trained(method, splits, train, runs, seed=seed, given=given)
 
 
-def _start(folder: Path) -> tuple[Path, dict[str, str]]:
-    """The model folder that a run's or model's folder names, and as "start" the hash of its weights."""
+def _start(folder: Path, splits: Splits, allow_seen: bool) -> tuple[Path, dict[str, str], dict[str, Any]]:
+    """The model folder that a run's or model's folder names; the hash of its weights; what metrics.json says of it.
+
+    InputError where it was trained on test cases, by their values, whatever set and split it is of, unless that is
+    allowed. What train and test have in common anyway does not count.
+    """
     from vlm_tsc.classify.inception_time.ensemble import Ensemble  # torch takes seconds
     from vlm_tsc.classify.model_folder import digest
     from vlm_tsc.classify.saved import find_saved
 
     model = find_saved(folder).model.resolve()
-    return model, {"start": digest(Ensemble.read(model).network.state_dict())}
+    start, test = Ensemble.read(model), splits.test
+    started, n_cases = {"start": digest(start.network.state_dict())}, None
+    said = [f"from {started['start'][:6]}"]
+    if start.seen is None:
+        log.warning("%s does not say what it was trained on; test cases of %s may be among that", model, test.name)
+    else:
+        n_cases = n_seen(test.X, np.setdiff1d(start.seen, case_hashes(training_cases(splits).X)))
+    if n_cases:
+        said.append(f"trained on {n_cases} of the {test.n_cases} test cases")
+        if not allow_seen:
+            fix = "another model, or --allow-seen: the table then says so"
+            raise InputError(f"the model to go on from was {said[-1]}", where=model, got=test.name, fix=fix)
+    return model, started, {"note": ", ".join(said), "start_seen_test_cases": n_cases}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from vlm_tsc.classify.inception_time.training import probabilities, train
 from vlm_tsc.classify.model_folder import device
 from vlm_tsc.classify.ranks import Ranks, current_ranks
 from vlm_tsc.classify.scaling import Scaling
+from vlm_tsc.classify.seen import seen_by
 from vlm_tsc.classify.trained_network import Labelled, TrainedNetwork, fingerprint_of, rows_of_head
 from vlm_tsc.errors import InputError
 
@@ -117,7 +118,8 @@ def train_ensemble(
         network = _network(*shape).to(device()).eval()
         network.load_state_dict(whole)
     longest = max(case.shape[1] for case in X)
-    made = Ensemble(network, scaling, hyperparameters, classes, longest, fingerprint, seconds)
+    seen = seen_by(X, [] if start is None else [start.seen])
+    made = Ensemble(network, scaling, hyperparameters, classes, longest, fingerprint, seconds, seen=seen)
     if folder is not None:
         if ranks.is_first:
             made.finish(folder)

@@ -39,6 +39,9 @@ class DatasetOptions(RunOptions):
     start_from: UserPath | None = option(
         GROUP, None, "Run or model folder to go on from, of the same sizes and channels.", metavar="DIR", unset="none"
     )
+    allow_seen: bool = option(
+        GROUP, False, "Go on from a model that was trained on test cases of this set too; the table says so."
+    )
 
 
 class TrainOptions(RunOptions):

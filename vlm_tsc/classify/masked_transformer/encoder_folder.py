@@ -12,15 +12,14 @@ import numpy as np
 import torch
 
 from vlm_tsc.classify.masked_transformer.encoder import PatchEncoder
-from vlm_tsc.classify.masked_transformer.seen import n_seen
 from vlm_tsc.classify.masked_transformer.shape import Shape
 from vlm_tsc.classify.model_folder import WEIGHTS, facts_of, packed, read_folder, tensors_of, write_folder
+from vlm_tsc.classify.seen import n_seen
 from vlm_tsc.errors import InputError
 from vlm_tsc.resources import PACKAGE
 
 log = logging.getLogger(__name__)
 KIND, FORMAT = "masked-encoder", 1
-SEEN = "seen_cases"  # among the weights: 8 bytes a case
 SHIPPED = PACKAGE / "checkpoints" / "masked-encoder"
 DEFAULT, FRESH = "default", "fresh"
 HOW = "python -m vlm_tsc.pretrain masked --conf-file configs/pretrain/mae.yaml makes one"
@@ -69,8 +68,7 @@ class Pretrained:
     def n_seen(self, cases: Iterable[np.ndarray]) -> int:
         """How many of these cases it was pre-trained on, whatever set they are of; a warning where nobody noted."""
         if self.seen is None:
-            if self.sets:
-                log.warning("%s does not say which cases it has seen; sets are compared by name alone", self.label)
+            log.warning("%s does not say which cases it has seen; sets are compared by name alone", self.label)
             return 0
         return n_seen(cases, self.seen)
 
@@ -85,9 +83,10 @@ class Pretrained:
         """
         try:
             facts = facts_of(files, KIND, FORMAT)
-            tensors = tensors_of(files)
-            seen = tensors.pop(SEEN, None)
-            made = cls(Shape(**facts["shape"]), tensors, facts, None if seen is None else seen.numpy())
+            tensors, seen = tensors_of(files)
+            if seen is None and facts["sets"] == []:  # of synthetic series none are recorded ones
+                seen = np.array([], dtype=np.int64)
+            made = cls(Shape(**facts["shape"]), tensors, facts, seen)
             made.encoder()
             if not made.label or not isinstance(made.sets, list):
                 raise ValueError("no name, or no list of sets")
@@ -100,8 +99,7 @@ class Pretrained:
 def encoder_files(encoder: PatchEncoder, facts: Mapping[str, Any], seen: np.ndarray | None = None) -> dict[str, bytes]:
     """Name → content of the two files of an encoder's folder; `seen` as `Pretrained` has it."""
     whole = {"classifier": KIND, "format": FORMAT, "shape": encoder.shape.model_dump(), **facts}
-    noted = {} if seen is None else {SEEN: torch.from_numpy(seen)}
-    return packed({**encoder.state_dict(), **noted}, whole)
+    return packed(encoder.state_dict(), whole, seen)
 
 
 def write_encoder(

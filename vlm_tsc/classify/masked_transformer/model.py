@@ -21,6 +21,7 @@ from vlm_tsc.classify.masked_transformer.shape import Shape
 from vlm_tsc.classify.masked_transformer.training import EVAL_BATCH, Training, train
 from vlm_tsc.classify.model_folder import device
 from vlm_tsc.classify.scaling import Scaling
+from vlm_tsc.classify.seen import seen_by
 from vlm_tsc.classify.trained_network import Labelled, TrainedNetwork, fingerprint_of, rows_of_head
 from vlm_tsc.errors import InputError
 
@@ -140,7 +141,8 @@ def train_model(
     )
     seconds, epoch = train(training, folder=folder, fingerprint=fingerprint)
     origin = start.origin if start else encoder.label if encoder else "fresh"
-    model = Model(network, scaling, hyperparameters, classes, longest, fingerprint, seconds, origin, epoch)
+    seen = seen_by(X, [one.seen for one in (start, encoder) if one is not None])
+    model = Model(network, scaling, hyperparameters, classes, longest, fingerprint, seconds, origin, epoch, seen=seen)
     if folder is not None:
         model.finish(folder)
     return model

@@ -15,9 +15,9 @@ from vlm_tsc.archive.formats import read
 from vlm_tsc.archive.policies import without_missing
 from vlm_tsc.archive.sources import DATA_DIR, find
 from vlm_tsc.classify.masked_transformer.patches import Grid
-from vlm_tsc.classify.masked_transformer.seen import case_hashes
 from vlm_tsc.classify.masked_transformer.shape import Shape
 from vlm_tsc.classify.scaling import Scaling
+from vlm_tsc.classify.seen import case_hashes
 from vlm_tsc.errors import InputError, nearest
 from vlm_tsc.pretrain.masked.config import ALL, Pretraining
 from vlm_tsc.pretrain.synthetic import CORPUS_OFFSET, episode

@@ -1,4 +1,4 @@
-"""Which cases an encoder was pre-trained on: their hashes, because sets of different names share recordings.
+"""Which cases weights were trained on: their hashes, because sets of different names share recordings.
 
 89 of the 316 test cases of GunPointMaleVersusFemale, for one, are in the train part of GunPointOldVersusYoung.
 """
@@ -20,6 +20,13 @@ def case_hashes(cases: Iterable[np.ndarray]) -> np.ndarray:
     """
     found = {one for case in cases if (one := _hash(case)) is not None}
     return np.array(sorted(found), dtype=np.int64)
+
+
+def seen_by(X: Iterable[np.ndarray], before: Iterable[np.ndarray | None]) -> np.ndarray | None:
+    """Hashes of X and of what the weights had seen `before`, that training began from; None where that is not known."""
+    found = [case_hashes(X), *before]
+    known = [one for one in found if one is not None]
+    return np.unique(np.concatenate(known)) if len(known) == len(found) else None
 
 
 def n_seen(cases: Iterable[np.ndarray], hashes: np.ndarray) -> int:
