@@ -100,6 +100,13 @@ def test_eighty_columns_whatever_the_names_and_notes_unbroken():
     assert any("…" in line and line.split()[0].startswith("a-very") for line in lines)
 
 
+def test_baselines_of_another_commit_are_said():
+    runs = [made_run(0.94, commit="a" * 40), made_run(0.95, "1nn-ed", commit="b" * 40)]
+    assert "commit aaaaaaa" in table(runs) and "the baselines are of commit bbbbbbb" in table(runs)
+    assert "the baselines are of" not in table([runs[0], made_run(0.95, "1nn-ed", commit="a" * 40)])
+    assert "commit bbbbbbb" in table(runs[1:])
+
+
 def test_columns_that_no_row_has_are_left_out_and_missing_figures_are_dashes():
     text = table([made_run(0.95, name) for name in BASELINES])
     assert "picture" not in text and "unparsed" not in text and "–" not in text

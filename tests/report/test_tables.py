@@ -53,6 +53,12 @@ def test_published_figures_stand_apart_and_seeds_are_averaged():
     assert "HIVE-COTE 2" not in measured
 
 
+def test_commits_of_models_and_of_baselines_are_named():
+    runs = [made_run(0.9, commit="a" * 40), made_run(0.6, "majority", commit="b" * 40)]
+    assert "Commits: of the models aaaaaaa; of the baselines bbbbbbb." in markdown(grid(runs), runs)
+    assert "Commits: of the baselines bbbbbbb." in markdown(grid(runs[1:]), runs[1:])
+
+
 def test_the_csv_is_one_line_for_each_method_on_each_set():
     runs = [made_run(accuracy, seed=seed, dataset="Mine") for seed, accuracy in enumerate((0.8, 0.9))]
     rows = list(csv.DictReader(io.StringIO(tidy(grid([*runs, made_run(0.6, "majority", dataset="Mine")])))))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from vlm_tsc.report.comparison import Grid
 from vlm_tsc.report.facts import name_of
 from vlm_tsc.report.runs import Run
-from vlm_tsc.report.table import duration, short
+from vlm_tsc.report.table import duration, short, short_commits
 
 MOST_RUNS = 500  # rows of the list; the means hold all
 _HEADINGS = [
@@ -28,8 +28,10 @@ def summary_of_runs(runs: Sequence[Run], table: Grid) -> str:
     """Splits, seeds and commits of the accuracies below."""
     splits = ", ".join(dict.fromkeys(cases.split for cases in table.sets))
     seeds = ", ".join(str(seed) for seed in sorted({run["seed"] for run in runs}))
-    commits = ", ".join(dict.fromkeys(short(run["commit"]) for run in runs if run["base"])) or "none of a model"
-    return f"{_several(len(runs), 'run')}. Split: {splits}. Seeds: {seeds}. Commits of the models: {commits}."
+    models, baselines = [run for run in runs if run["base"]], [run for run in runs if not run["base"]]
+    parts = {"models": models, "baselines": baselines}
+    commits = [f"of the {name} {', '.join(short_commits(part))}" for name, part in parts.items() if part]
+    return f"{_several(len(runs), 'run')}. Split: {splits}. Seeds: {seeds}. Commits: {'; '.join(commits)}."
 
 
 def warnings_of_runs(runs: Sequence[Run]) -> list[str]:

@@ -64,7 +64,7 @@ def _header(runs: Sequence[Run], width: int) -> list[str]:
         f"{len(first['class_names'])} classes",
         *([several("base", (base_name(run["base"]) for run in models))] if first.get("base") else []),
         several("seed", sorted(run["seed"] for run in models)),
-        several("commit", (short(run["commit"]) for run in models)),
+        several("commit", short_commits(models)),
     ]
     return _filled(facts, width)
 
@@ -72,6 +72,11 @@ def _header(runs: Sequence[Run], width: int) -> list[str]:
 def short(commit: str | None) -> str:
     """Seven digits, and a plus where files differed from the commit."""
     return f"{commit[:7]}{'+' if commit.endswith('+dirty') else ''}" if commit else "unknown"
+
+
+def short_commits(runs: Sequence[Run]) -> list[str]:
+    """Each once, in the order of the runs."""
+    return list(dict.fromkeys(short(run["commit"]) for run in runs))
 
 
 def several(word: str, values: Iterable[Any]) -> str:
@@ -151,6 +156,10 @@ def footnotes(found: list[Row], runs: Sequence[Run], n_left_out: int) -> list[st
     has_deviation = any(row.deviation is not None for row in found)
     deviation = "; ± standard deviation over seeds; without it, one seed" if has_deviation else ""
     lines = [f"* best measured here{deviation}"]
+    models = short_commits([run for run in runs if run.get("base")])
+    baselines = short_commits([run for run in runs if not run.get("base")])
+    if models and set(baselines) - set(models):
+        lines.append(f"the baselines are of {several('commit', baselines)}")
     trained_on = [run["n_train"] for run in runs if run.get("base")]
     if trained_on and any(run["n_train"] > min(trained_on) for run in runs if not run.get("base")):
         lines.append("baselines that choose no checkpoint train on the validation cases too")
