@@ -1,8 +1,11 @@
-"""Importing and loading without Python's collector leaves it as it was."""
+"""What is set up while libraries are imported: Python's collector, and for how long torch's threads wait."""
 
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import weakref
 
 import pytest
@@ -61,3 +64,18 @@ def test_what_was_frozen_stays_frozen(collector):
 def test_a_decorated_function_is_paused_at_every_call(collector):
     paused = collection_paused()(gc.isenabled)
     assert not paused() and not paused() and gc.isenabled() is collector
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="torch has libgomp there alone")
+@pytest.mark.parametrize(
+    ("given", "turns"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "77"}, "77"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "30000000000")],
+    ids=["by default", "as was said", "as a policy says"],
+)
+def test_torchs_threads_do_not_wait_long_unless_told_to(given, turns):
+    ours = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    environment = {**ours, **given, "OMP_DISPLAY_ENV": "VERBOSE"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import vlm_tsc, torch"], env=environment, capture_output=True, text=True
+    )
+    assert f"GOMP_SPINCOUNT = '{turns}'" in done.stderr
