@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 from tests.conftest import make_set
 from tests.evaluate.test_masked import main  # noqa: F401  # a fixture
+from vlm_tsc import mlflow_store
 from vlm_tsc.classify.masked_transformer.encoder_folder import read_encoder
 from vlm_tsc.classify.masked_transformer.options import RunOptions
 from vlm_tsc.errors import InputError
@@ -18,6 +21,7 @@ from vlm_tsc.evaluate.masked import chosen_encoder
 from vlm_tsc.mlflow_store import Store
 from vlm_tsc.pretrain.__main__ import main as pretrain
 
+WAITS = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")
 YAML = """
 name: tiny
 task: mae
@@ -97,9 +101,11 @@ def test_fine_tuning_takes_it_from_the_registry_and_reports(registered, main):  
     assert run.data.metrics["accuracy"] == pytest.approx(document["accuracy"])
     assert [one.step for one in client.get_metric_history(run.info.run_id, "train_loss")] == [1, 2, 3]
     names = {item.path for item in client.list_artifacts(run.info.run_id)}
-    assert {"confusion_matrix.json", "embedding.png", "metrics.json", "config.yaml"} <= names
+    assert {"confusion_matrix.json", "confusion_matrix.png", "embedding.png", "metrics.json", "config.yaml"} <= names
     matrix = Path(client.download_artifacts(run.info.run_id, "confusion_matrix.json"))
     assert json.loads(matrix.read_text())["confusion_matrix"] == document["confusion_matrix"]
+    picture = Path(client.download_artifacts(run.info.run_id, "confusion_matrix.png"))
+    assert picture.read_bytes().startswith(b"\x89PNG")
     assert main([*words[:2], "Waves", *words[3:]]) == 2  # it has seen that set
 
 
@@ -132,3 +138,31 @@ def test_a_deleted_experiment_is_logged_under_again(tmp_path, monkeypatch):
     store.client.delete_experiment(first)
     run = store.log_run("pretrain", "again", parameters={"a": 1})
     assert store.client.get_run(run).info.experiment_id == first
+
+
+def test_a_broken_database_is_one_message(registered, main, tmp_path, capsys):  # noqa: F811
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mlflow.db").write_bytes(b"half of it" * 500)
+    words = ["masked-transformer", "--dataset", "Slopes", "--data-dir", str(registered / "data"), "--enc-name", "tiny"]
+    assert main([*words, "--vlm-root", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "MLflow's store cannot be opened" in said and "mlflow.db" in said
+
+
+def test_a_server_that_nobody_runs_is_told_at_once_and_without_a_password(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    for name in WAITS:
+        monkeypatch.delenv(name, raising=False)
+    began = time.monotonic()
+    with pytest.raises(InputError, match="MLflow's store cannot be opened") as caught:
+        Store(tmp_path).encoder_folder("tiny")
+    assert time.monotonic() - began < 60 and "secret" not in str(caught.value)
+    assert not set(WAITS) & set(os.environ)
+
+
+def test_how_long_a_server_is_waited_for_is_the_users_choice_and_less_only_while_opening(monkeypatch):
+    monkeypatch.setenv(WAITS[0], "5")
+    monkeypatch.delenv(WAITS[1], raising=False)
+    with mlflow_store._impatient():
+        assert (os.environ[WAITS[0]], os.environ[WAITS[1]]) == ("5", "10")
+    assert os.environ[WAITS[0]] == "5" and WAITS[1] not in os.environ

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,10 @@ from urllib.parse import unquote
 from vlm_tsc.errors import InputError
 
 ENCODER = "encoder"  # folder of a registered encoder among its run's artifacts
+DATABASE, ARTIFACTS = "mlflow.db", "mlflow-artifacts"  # in the folder of all runs
 _BATCH = 1000  # figures that MLflow takes at once
 _HASH = "sha256"
 _KEY = "of"  # tag of a run: hash of what was logged
-_ARTIFACTS = "mlflow-artifacts"
 log = logging.getLogger(__name__)
 
 
@@ -33,12 +35,16 @@ class Store:
 
     @cached_property
     def client(self) -> Any:
-        """MLflow's client (typed Any: importing MLflow takes seconds)."""
-        from mlflow import MlflowClient
+        """MLflow's client (typed Any: importing MLflow takes seconds).
 
+        Raises
+        ------
+        InputError
+            When the store is broken, or nobody answers.
+        """
         self.runs.mkdir(parents=True, exist_ok=True)
-        uri = self.uri or f"sqlite:///{self.runs / 'mlflow.db'}"
-        return MlflowClient(uri, registry_uri=uri)
+        uri = self.uri or f"sqlite:///{self.runs / DATABASE}"
+        return _opened(uri, "MLFLOW_TRACKING_URI" if self.uri else self.runs / DATABASE)
 
     def log_run(
         self,
@@ -94,7 +100,7 @@ class Store:
         One that was deleted is restored, because MLflow keeps its name. One from before the runs' folder was moved is
         renamed: MLflow keeps paths as absolute ones, and would go on writing to the old place.
         """
-        artifacts = None if self.uri else (self.runs / _ARTIFACTS / name).as_uri()
+        artifacts = None if self.uri else (self.runs / ARTIFACTS / name).as_uri()
         found = self.client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage == "deleted":
             log.warning("MLflow's experiment %s had been deleted; it is restored", name)
@@ -112,7 +118,7 @@ class Store:
 
     def _is_elsewhere(self, location: str) -> bool:
         """Whether these artifacts are of our own store when it was in another folder."""
-        return not self.uri and f"/{_ARTIFACTS}/" in location and not location.startswith(self.runs.as_uri() + "/")
+        return not self.uri and f"/{ARTIFACTS}/" in location and not location.startswith(self.runs.as_uri() + "/")
 
     def registered(self, name: str, sha256: str) -> int | None:
         """The version of `name` that holds exactly these weights, if there is one."""
@@ -135,8 +141,8 @@ class Store:
             When nothing is registered under the name, or not this version.
         """
         fix = "python -m vlm_tsc.pretrain masked --conf-file … --register enters one"
-        if not self.uri and not (self.runs / "mlflow.db").is_file():
-            raise InputError("there is no registry of encoders", where=self.runs / "mlflow.db", got=name, fix=fix)
+        if not self.uri and not (self.runs / DATABASE).is_file():
+            raise InputError("there is no registry of encoders", where=self.runs / DATABASE, got=name, fix=fix)
         known = {int(one.version): one for one in self._versions(name)}
         if not known:
             names = sorted(model.name for model in self.client.search_registered_models())
@@ -150,11 +156,8 @@ class Store:
         """Folder of a registered encoder's files: those beside the database, wherever it has been moved to."""
         from mlflow.exceptions import MlflowException
 
-        _, found, inside = version.source.rpartition(f"/{_ARTIFACTS}/")
-        if not self.uri and found:
-            folder = (self.runs / _ARTIFACTS / unquote(inside)).resolve()
-            if folder.is_dir() and folder.is_relative_to(self.runs):
-                return folder
+        if not self.uri and (folder := place_now(version.source, self.runs)) is not None:
+            return folder
         try:
             return Path(self.client.download_artifacts(version.run_id, ENCODER))
         except (MlflowException, OSError) as error:
@@ -164,6 +167,58 @@ class Store:
 
     def _versions(self, name: str) -> list[Any]:
         return list(self.client.search_model_versions(f"name = '{name}'")) if "'" not in name else []
+
+
+def be_quiet() -> None:
+    """Leave warnings and errors of MLflow and of what makes its tables; importing MLflow sets other levels."""
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def place_now(location: str, runs: Path) -> Path | None:
+    """The folder in `runs`, resolved, of artifacts that the store in it recorded at `location`.
+
+    MLflow records absolute paths, which are wrong once the runs were moved, copied, or mounted elsewhere. None for what
+    is not there, or was never kept beside a database.
+    """
+    _, found, inside = location.rpartition(f"/{ARTIFACTS}/")
+    folder = (runs / ARTIFACTS / unquote(inside)).resolve()
+    return folder if found and folder.is_dir() and folder.is_relative_to(runs) else None
+
+
+def _opened(uri: str, where: Path | str) -> Any:
+    """MLflow's client of a store that has answered once."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    be_quiet()
+    try:
+        with _impatient():
+            client = MlflowClient(uri, registry_uri=uri)  # opens a database
+            client.search_experiments(max_results=1)  # asks a server
+    except (MlflowException, SQLAlchemyError) as error:
+        got = re.sub("//[^/@ ]*@", "//…@", str(error).split("\n")[0])[:300]  # without a password
+        fix = "start that server, or unset it" if isinstance(where, str) else "move it away: a new one will be made"
+        raise InputError("MLflow's store cannot be opened", where=where, got=got, fix=fix) from error
+    return client
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Within, MLflow asks a silent server twice for ten seconds, not eight times for two minutes.
+
+    Not where the environment says how long; and not after the store was opened: a server that begins anew during a
+    training is worth waiting for.
+    """
+    usual = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    ours = {name: value for name, value in usual.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
 
 
 _AXES = ("step", "epoch")

@@ -174,7 +174,8 @@ def model_from_cli(
     required : sequence of str
         Fields that must be given.
     positional : str
-        A word in capitals that must stand without an option's name, for the field of that name: "FOLDER" for `folder`.
+        A word in capitals that must stand without an option's name, for the field of that name: "FOLDER" for `folder`;
+        in brackets, "[FOLDER]", it may be left out.
     presets : mapping of str to mapping, optional
         What each value of the field `preset` sets where no option is given.
 
@@ -185,16 +186,17 @@ def model_from_cli(
     SystemExit
         After `--help` is printed.
     """
-    options = {name: option for name, option in options_of(model).items() if name != positional.lower()}
+    word = positional.strip("[]")
+    options = {name: option for name, option in options_of(model).items() if name != word.lower()}
     words = parse(argv, options, prog)
     if words.help:
         print(help_text(options, prog, description, positional))
         sys.exit(0)
     if positional and words.positional:
-        words.given[positional.lower()] = Given(words.positional.pop(0), positional, "command line")
-    elif positional:
-        allowed = options_of(model)[positional.lower()].help
-        words.problems.append(InputError(f"{positional} is missing", where="command line", allowed=allowed))
+        words.given[word.lower()] = Given(words.positional.pop(0), word, "command line")
+    elif positional and positional == word:
+        allowed = options_of(model)[word.lower()].help
+        words.problems.append(InputError(f"{word} is missing", where="command line", allowed=allowed))
     value, problems = validated(model, words.given, presets)
     for name in required:
         if name not in words.given and name not in words.incomplete:
@@ -246,6 +248,7 @@ HELP_POSITIONAL = {
     "RUN": "is a run's folder, such as runs/ItalyPowerDemand/NAME. Its own settings hold where no option is given.",
     "FOLDER": "is the folder of a finished run, such as runs/ItalyPowerDemand/NAME, or of the model in it.",
     "RUNS": "is a folder of runs: runs, runs/ItalyPowerDemand, or a single run's folder.",
+    "[RUNS]": "is the folder of all runs, which holds mlflow.db; runs, where it is not given.",
     "RUN...": "is the folder of a finished run, or of several: runs/ItalyPowerDemand/NAME, runs/ItalyPowerDemand, "
     "runs. One run gets a page of its own, several get one that compares them.",
 }

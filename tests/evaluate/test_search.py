@@ -60,6 +60,13 @@ def test_an_interrupted_search_goes_on_to_what_an_uninterrupted_one_finds(tmp_pa
     assert search(tmp_path / "killed.db", "key", SPACE, 14, killed_at(range(99)), seed=3) == whole, "nothing is redone"
 
 
+def test_a_broken_database_is_one_message(tmp_path):
+    (tmp_path / "s.db").write_bytes(b"half of it" * 500)
+    with pytest.raises(InputError, match="the database of the search cannot be used") as caught:
+        search(tmp_path / "s.db", "key", SPACE, 2, bowl, seed=0)
+    assert "s.db" in str(caught.value) and "delete it" in str(caught.value)
+
+
 def test_trials_of_other_data_are_not_looked_at(tmp_path):
     search(tmp_path / "s.db", "one", SPACE, 2, bowl, seed=0)
     other = search(tmp_path / "s.db", "other", SPACE, 1, lambda *_: Score(9.0, 0.0), seed=0)

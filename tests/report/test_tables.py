@@ -15,6 +15,7 @@ from eval import report as entry
 from tests.report.conftest import make_run
 from tests.report.test_comparison import SETS, runs_on
 from tests.report.test_table import made_run
+from vlm_tsc.report import tables
 from vlm_tsc.report.comparison import by_split, grid
 from vlm_tsc.report.figures import draw_cost, draw_critical_differences, draw_pairwise
 from vlm_tsc.report.tables import markdown, tidy
@@ -86,6 +87,17 @@ def test_the_diagrams_are_drawn(draw, tmp_path):
     runs = [made_run(scores[i, j], classifiers[j], dataset=f"Set{i:02d}") for i in range(12) for j in range(4)]
     with Image.open(draw(grid(runs), tmp_path / "drawn.png")) as picture:
         assert min(picture.size) > 300 and len(set(picture.convert("L").tobytes())) > 2
+
+
+def test_methods_that_are_all_equal_have_no_picture_of_pairs(tmp_path, monkeypatch):
+    names = ("1nn-ed", "1nn-dtw", "majority")
+    runs = [made_run(0.5 + i / 100, name, dataset=f"Set{i}") for i in range(6) for name in names]
+    assert draw_pairwise(grid(runs), tmp_path / "pairs.png") is None
+    monkeypatch.setattr(tables, "read_run", lambda i: runs[i])
+    tables.write_tables(range(len(runs)), tmp_path)
+    found = ["official-critical-differences.png", "official-time.png", "official.csv", "official.md"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == found
+    assert "pairwise" not in (tmp_path / "official.md").read_text()
 
 
 def test_the_command_writes_files_of_each_split(tmp_path, capsys):

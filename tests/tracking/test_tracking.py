@@ -101,6 +101,11 @@ def test_wandb_is_offline_when_nobody_is_logged_in_and_says_how_to_sync(tracked)
     assert staged  # what waits to be sent lies beside the run
 
 
+def test_mlflow_says_which_command_shows_the_run(tracked):
+    (line,) = [line for line in tracked.document["notes"] if line.startswith("mlflow")]
+    assert f"python -m vlm_tsc.use.mlflow {tracked.run.path.parent.parent}" in line
+
+
 def test_the_environment_is_as_before(tracked):
     before, after = tracked.environments
     changed = {name for name in {**before, **after} if before.get(name) != after.get(name)}

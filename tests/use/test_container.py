@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tarfile
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 
 from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier
+from vlm_tsc.classify.llava import LlavaClassifier
 from vlm_tsc.classify.masked_transformer.classifier import MaskedTransformerClassifier
 from vlm_tsc.classify.saved import load_classifier
-from vlm_tsc.use import serve
+from vlm_tsc.settings import GROUPS, Settings
+from vlm_tsc.use import container, mlflow, serve
 from vlm_tsc.use.container import LAYOUT, main
 
 ROOT = Path(__file__).parents[2]
@@ -104,6 +100,59 @@ def test_a_masked_transformer_is_trained_and_gone_on_from(ml, capsys):
     assert "a masked transformer takes no such channel" in (ml / "output" / "failure").read_text()
 
 
+def test_a_search_chooses_what_a_masked_transformer_is_trained_with(ml, capsys):
+    sizes = {"width": "8", "layers": "1", "length": "16", "patch": "4", "batch-size": "8", "epochs": "2"}
+    given = {"classifier": "masked-transformer", "encoder": "fresh", **sizes, "search": "2"}
+    set_hyperparameters(ml, given)
+    assert main(["train"]) == 0
+    found = json.loads((ml / "model" / "search.json").read_text())
+    assert len(found["trials"]) == 2 and set(found["chosen"]) == {"lr"}  # the epochs are given
+    assert load_classifier(ml / "model").lr == found["chosen"]["lr"]
+    assert not (ml / "model" / "trials").exists()
+    set_hyperparameters(ml, {**given, "lr": "0.01"})
+    assert main(["train"]) == 2
+    assert "there is nothing to choose" in capsys.readouterr().err
+    (ml / "model").rename(ml / "input" / "data" / "model")
+    set_hyperparameters(ml, given)
+    assert main(["train"]) == 2
+    assert "a search begins anew" in capsys.readouterr().err
+
+
+def test_the_failure_of_an_earlier_job_is_forgotten(ml):
+    set_hyperparameters(ml, {"epochs": "many"})
+    assert main(["train"]) == 2
+    assert (ml / "output" / "failure").exists()
+    set_hyperparameters(ml, SMALL)
+    assert main(["train"]) == 0
+    assert not (ml / "output" / "failure").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("search", "2"), ("report-to", "mlflow"), ("seeds", "0,1"), ("baselines", "quant"), ("split", "pooled")],
+)
+def test_what_a_llava_would_not_use_is_refused(ml, tiny_base, name, value):
+    set_hyperparameters(ml, {"classifier": "llava", "base": str(tiny_base), "num-epochs": "0.2", name: value})
+    assert main(["train"]) == 2
+    said = (ml / "output" / "failure").read_text()
+    assert "does not use this" in said and name.replace("-", "_") in said
+    assert "learning_rate" in said and "views" in said  # what is allowed
+
+
+def test_the_names_of_what_a_llava_uses_are_settings():
+    assert {*container.LLAVA_UNUSED, *container.LLAVA_OTHERS} <= set(Settings.model_fields)
+    assert set(container.LLAVA_GROUPS) <= set(GROUPS)
+
+
+def test_the_seed_of_a_llava_also_chooses_what_is_held_out(ml, tiny_base, monkeypatch):
+    made = []
+    monkeypatch.setattr(LlavaClassifier, "fit", lambda self, X, y: made.append(self))
+    monkeypatch.setattr(LlavaClassifier, "save", lambda self, folder: None)
+    set_hyperparameters(ml, {"classifier": "llava", "base": str(tiny_base), "seed": "3"})
+    assert main(["train"]) == 0
+    assert made[0].random_state == 3
+
+
 def several_tables(ml):
     put(ml, "training", "valid.csv")
 
@@ -159,34 +208,11 @@ def test_an_unknown_command_is_refused(capsys):
     assert "did you mean train?" in capsys.readouterr().err
 
 
-def test_a_busy_port_of_the_mlflow_page_is_told(ml, capsys):
-    with serve.listening("127.0.0.1", 0) as listener:
-        assert main(["mlflow", "--host", "127.0.0.1", "--port", str(listener.getsockname()[1])]) == 2
-    assert "the port is taken" in capsys.readouterr().err
-
-
-@pytest.mark.long
-def test_the_mlflow_page_opens(ml):
-    with serve.listening("127.0.0.1", 0) as listener:
-        port = listener.getsockname()[1]
-    command = [sys.executable, "-m", "vlm_tsc.use.container", "mlflow", "--host", "127.0.0.1", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, LAYOUT: str(ml)}, start_new_session=True)
-    try:
-        assert "MLflow" in page(f"http://127.0.0.1:{port}")
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def page(address):
-    deadline = time.monotonic() + 80
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(address, timeout=10) as answer:
-                return answer.read().decode()
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-    raise TimeoutError(address)
+def test_mlflow_shows_the_mounted_runs_to_everyone(ml, monkeypatch):
+    called = []
+    monkeypatch.setattr(mlflow, "main", lambda argv: called.append(argv) or 0)
+    assert main(["mlflow", "--port", "5001"]) == 0
+    assert called == [[str(ml / "output" / "runs"), "--host", "0.0.0.0", "--port", "5001"]]
 
 
 def test_the_dockerfile_copies_what_is_there_and_what_its_context_holds():

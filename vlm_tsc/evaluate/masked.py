@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,13 @@ from vlm_tsc.classify.trained_network import Labelled
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.baseline import Answered, baseline_folder
 from vlm_tsc.evaluate.embedding import draw_embedding
-from vlm_tsc.evaluate.search_masked import SEARCHED, search_masked
+from vlm_tsc.evaluate.search_masked import search_masked, search_of
 from vlm_tsc.evaluate.trained import Method, Search, answer, run_name, run_trained
+from vlm_tsc.files import write_json
 from vlm_tsc.manifest import data_hash
 from vlm_tsc.mlflow_store import Store
 from vlm_tsc.run import RunFolder
+from vlm_tsc.tracking.picture import draw_matrix
 
 if TYPE_CHECKING:
     from vlm_tsc.archive import Splits
@@ -77,7 +80,7 @@ def run_masked_transformer(
     parameters, chosen, asked = {**of_encoder, "tsne": tsne}, hyperparameters, {}
     if search is not None:
         folder = baseline_folder(run, splits, runs).path
-        chosen = _searched(folder, splits, hyperparameters, search, encoder, of_encoder, seed)
+        chosen = search_from_encoder(folder, splits, hyperparameters, search, encoder, of_encoder, seed)
         asked = {"parameters": {**hyperparameters.model_dump(), **parameters}}
         asked |= {"search": {"trials": search.n_trials, "names": list(search.names)}}
         asked |= {"options": given["options"]} if given and "options" in given else {}
@@ -122,7 +125,7 @@ def _seen(splits: Splits, encoder: Pretrained | None, label: str, allow_seen: bo
     return {"encoder_saw_this_set": by_name, "encoder_seen_test_cases": n_cases}, said
 
 
-def _searched(
+def search_from_encoder(
     folder: Path,
     splits: Splits,
     hyperparameters: Hyperparameters,
@@ -152,10 +155,7 @@ def run_with_options(
     options: RunOptions, splits: Splits, runs: Path, given: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """What `python eval/baselines.py masked-transformer` does once the series are loaded."""
-    free = tuple(name for name in SEARCHED if getattr(options, name) is None)
-    if options.search and not free:
-        raise InputError("there is nothing to choose", where="--search", got=f"{', '.join(SEARCHED)} are given")
-    search = Search(options.search, free) if options.search else None
+    search = search_of(options.search, options.hyperparameters())
     encoder, label = chosen_encoder(options, runs)
     given = {**(given or {}), "options": options_text(options)}
     document = run_masked_transformer(
@@ -258,15 +258,16 @@ def report(store: Store, folder: RunFolder, document: Mapping[str, Any], options
     lines = (folder.path / "model" / LOG_FILE).read_text(encoding="utf-8").splitlines()
     figures = {key: value for key, value in document.items() if isinstance(value, float)}
     named = {key: document[key] for key in ("dataset", "split", "encoder", "commit", "encoder_saw_this_set")}
-    run = store.log_run(
-        "finetune",
-        f"{document['dataset']}-{folder.path.name}",
-        parameters={**named, **options.model_dump(exclude={"conf_file"}, exclude_none=True, mode="json")},
-        curves=map(json.loads, lines),
-        metrics=figures,
-        files=[folder.metrics, folder.config, folder.path / PICTURE],
-        key=key,
-    )
     matrix = {"class_names": document["class_names"], "confusion_matrix": document["confusion_matrix"]}
-    store.client.log_dict(run, matrix, "confusion_matrix.json")
-    return run
+    with tempfile.TemporaryDirectory() as place:  # picture and JSON, as `train.py --report-to mlflow` has them
+        picture = draw_matrix(Path(place) / "confusion_matrix.png", matrix["confusion_matrix"], matrix["class_names"])
+        values = write_json(Path(place) / "confusion_matrix.json", matrix)
+        return store.log_run(
+            "finetune",
+            f"{document['dataset']}-{folder.path.name}",
+            parameters={**named, **options.model_dump(exclude={"conf_file"}, exclude_none=True, mode="json")},
+            curves=map(json.loads, lines),
+            metrics=figures,
+            files=[folder.metrics, folder.config, folder.path / PICTURE, picture, values],
+            key=key,
+        )

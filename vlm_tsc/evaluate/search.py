@@ -167,18 +167,13 @@ def search(
     Raises
     ------
     InputError
-        When no trial could be trained.
+        When no trial could be trained, or the database is broken.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     database.parent.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(
-        storage=f"sqlite:///{database.resolve()}", study_name=key, direction="minimize", load_if_exists=True
-    )
-    state = optuna.trial.TrialState
-    for trial in study.get_trials(states=(state.RUNNING,)):
-        study.tell(trial.number, state=state.FAIL)
+    study = _opened(database, key)
     problem: InputError | None = None
     while (done := len(_finished(study))) < n_trials:
         study.sampler = optuna.samplers.TPESampler(seed=int(np.random.default_rng([seed, done]).integers(2**31)))
@@ -190,7 +185,7 @@ def search(
             problem = error
             log.warning("search, trial %d of %d: %s: %s", done + 1, n_trials, values, str(error).split("\n")[0])
             trial.set_user_attr("refused", str(error))
-            study.tell(trial, state=state.FAIL)
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
             continue
         trial.set_user_attr("score", asdict(found))
         study.tell(trial, found.log_loss)
@@ -204,6 +199,22 @@ def search(
 
 
 _NO_SCORE = {"log_loss": None, "accuracy": None}
+
+
+def _opened(database: Path, key: str) -> Any:
+    """The study in the database; what was being tried when it was interrupted is given up."""
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    storage = f"sqlite:///{database.resolve()}"
+    try:
+        study = optuna.create_study(storage=storage, study_name=key, direction="minimize", load_if_exists=True)
+        for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        what, fix = "the database of the search cannot be used", "delete it: the search begins anew"
+        raise InputError(what, where=database, got=str(error).split("\n")[0], fix=fix) from error
+    return study
 
 
 def _finished(study: Any) -> list[Any]:

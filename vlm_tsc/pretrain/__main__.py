@@ -7,9 +7,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
-from vlm_tsc.errors import exits_cleanly
+from vlm_tsc.errors import InputError, exits_cleanly
+
+log = logging.getLogger(__name__)
 
 
 @exits_cleanly
@@ -27,6 +30,9 @@ def main(argv: list[str]) -> int:
     llava.add_argument("--debug", action="store_true", help="show the traceback of an input error")
     _add_masked(commands)
     options = parser.parse_args(argv)
+    if options.workers < 0:
+        what, allowed = "a number of processes below 0", "0 (none beside this one) or more"
+        raise InputError(what, where="--workers", got=options.workers, allowed=allowed)
     return _masked(options) if options.command == "masked" else _llava(options)
 
 
@@ -65,7 +71,7 @@ def _masked(options: argparse.Namespace) -> int:
     runs = options.vlm_root / "runs"
     work = options.work_dir or runs / "pretrain" / config.name
     from vlm_tsc.classify.model_folder import read_folder, use_gpu, write_folder  # torch takes seconds
-    from vlm_tsc.pretrain.masked.run import pretrain_masked, register
+    from vlm_tsc.pretrain.masked.run import log_pretraining, pretrain_masked, register
 
     use_gpu(options.gpu_id)
     found = pretrain_masked(config, work, data_dir=options.data_dir, workers=options.workers)
@@ -73,8 +79,18 @@ def _masked(options: argparse.Namespace) -> int:
     print(f"wrote {work / 'encoder'}: {found.label}, pre-trained on {seen}")
     if options.out:
         write_folder(options.out, read_folder(work / "encoder"))
+    try:
+        run = log_pretraining(found, work, runs)
+    except Exception as error:  # of MLflow or its database; the encoder is there, and needs neither
+        got = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}".split("\n")[0][:300]
+        what, fix = "the pre-training could not be logged to MLflow", "the same command again: only this is left"
+        problem = InputError(what, where=work, got=got, fix=fix)
+        if options.register:
+            raise problem from error
+        log.warning("%s", problem)
+        return 0
     if options.register:
-        version = register(found, work, runs)
+        version = register(found, run, runs)
         print(f"registered: --enc-name {config.name} --enc-ver {version}")
     return 0
 

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -83,7 +83,7 @@ def run_stage(
     Raises
     ------
     InputError
-        When loss or gradient are no longer numbers.
+        When loss or gradient are no longer numbers, or the checkpoint in `folder` is broken.
     """
     folder.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
@@ -182,10 +182,20 @@ def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, s
 
 
 def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> int:
-    """Load what `save_state` wrote; returns the step, 0 when there is no checkpoint."""
+    """Load what `save_state` wrote; returns the step, 0 when there is no checkpoint.
+
+    Raises
+    ------
+    InputError
+        When the file is broken.
+    """
     if not path.exists():
         return 0
-    tensors = load_file(path)
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        fix = "delete it: the training begins anew"
+        raise InputError("the checkpoint is broken", where=path, got=error, fix=fix) from error
     prefix = "model."
     model.load_state_dict({name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)})
     if optimizer is not None:

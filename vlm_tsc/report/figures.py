@@ -32,23 +32,27 @@ def draw_critical_differences(table: Grid, path: Path) -> Path:
     beside = 0.5 + max(map(len, labels)) / 8  # inches for the names on either side of a scale of 4
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*have the same performance")  # they share their ranks
+        warnings.filterwarnings("ignore", "invalid value", RuntimeWarning)  # where all of them are equal
         width = 4 + 2 * beside
         figure = plot_critical_difference(table.scores(), labels, alpha=ALPHA, width=width, textspace=beside)[0]
     return _written(figure, path)
 
 
-def draw_pairwise(table: Grid, path: Path) -> Path:
+def draw_pairwise(table: Grid, path: Path) -> Path | None:
     """aeon's multi-comparison matrix: of every pair mean difference, wins, ties and losses, and Wilcoxon's p-value.
 
-    Of methods that are equal on every set, the first alone.
+    Of methods that are equal on every set, the first alone; None, and no picture, where all of them are.
     """
     import pandas as pd
     from aeon.visualisation import create_multi_comparison_matrix
+    from matplotlib import pyplot
 
     scores = pd.DataFrame(table.scores(), columns=[method.name for method in table.complete])
     same = scores.T.round(9).duplicated()  # aeon's test of two methods that agree on every set is no number, and fails
     scores = scores.loc[:, ~same.to_numpy()]
-    with warnings.catch_warnings():
+    if scores.shape[1] < 2:
+        return None
+    with warnings.catch_warnings(), pyplot.rc_context():  # aeon changes the layout of every later figure
         warnings.simplefilter("ignore")
         figure = create_multi_comparison_matrix(
             scores, formats=None, statistic_name="Accuracy", pvalue_threshold=ALPHA, show_symmetry=True

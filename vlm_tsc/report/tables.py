@@ -62,7 +62,8 @@ def _drawn(table: Grid, stem: Path) -> list[Path]:
 
     draw = {"critical-differences": draw_critical_differences, "pairwise": draw_pairwise}
     draw = ({} if too_few(table) else draw) | ({"time": draw_cost} if cost(table) else {})
-    return [drawn(table, stem.with_name(f"{stem.name}-{name}.png")) for name, drawn in draw.items()]
+    drawn = [picture(table, stem.with_name(f"{stem.name}-{name}.png")) for name, picture in draw.items()]
+    return [path for path in drawn if path is not None]
 
 
 def markdown(table: Grid, runs: Sequence[Run], pictures: Sequence[str] = ()) -> str:

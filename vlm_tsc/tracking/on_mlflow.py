@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import shlex
 import time
 from collections.abc import Mapping
 
-from vlm_tsc.mlflow_store import Store
+from vlm_tsc.mlflow_store import DATABASE, Store
 from vlm_tsc.tracking.facts import About, Results
 from vlm_tsc.tracking.state import State
 
 EXPERIMENT = "finetune"
+PAGE = "python -m vlm_tsc.use.mlflow"
 
 
 class MlflowTracker:
     """Where MLFLOW_TRACKING_URI or MLFLOW_EXPERIMENT_NAME are set, there and under that name."""
 
     def __init__(self, about: About, state: State):
-        import mlflow  # noqa: F401  # sets the levels of its loggers
-
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.WARNING)
         self.about, self.state = about, state
         self.store = Store(about.runs)
-        where = self.store.uri or f"sqlite:///{self.store.runs / 'mlflow.db'}"
+        where = self.store.uri or f"sqlite:///{self.store.runs / DATABASE}"
         if state.where == where and self._is_there():
             self.store.client.update_run(state.id, status="RUNNING")
         else:
             self._begin(where)
         run = self.store.client.get_run(state.id).info
-        state.how = f"mlflow ui --backend-store-uri {where}, run {run.run_name}"
+        page = f"mlflow ui --backend-store-uri {where}" if self.store.uri else f"{PAGE} {shlex.quote(str(about.runs))}"
+        state.how = f"{page}, run {run.run_name}"
         if where.startswith("http"):
             state.url = f"{where.rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
 

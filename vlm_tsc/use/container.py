@@ -16,19 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from vlm_tsc.archive.formats import SUFFIXES, read
 from vlm_tsc.archive.policies import without_missing
+from vlm_tsc.config import settings_from
 from vlm_tsc.errors import InputError, exits_cleanly, nearest
 from vlm_tsc.files import write_text
-from vlm_tsc.options import model_from_cli, option
-from vlm_tsc.settings import USUAL_BASE
-from vlm_tsc.use import serve
+from vlm_tsc.options import model_from_cli, options_of
+from vlm_tsc.settings import USUAL_BASE, Settings
+from vlm_tsc.use import mlflow, serve
 
 LAYOUT = "VLM_TSC_ML"
 CLASSIFIERS = ("inception-time", "masked-transformer", "llava")
 FAILURE_LENGTH = 1024  # characters of output/failure that SageMaker shows
+# What a LLaVA's training on a table uses of the settings of `train.py`: these groups but for some, and some of others.
+LLAVA_GROUPS = ("picture", "text", "model", "training")
+LLAVA_UNUSED = ("report_to", "resume", "search", "seeds")
+LLAVA_OTHERS = ("eval_batch_size", "views", "scenario")
 OURS = ("training", "validation", "model_dir", "start_from", "dataset", "test", "vlm_root")  # what the layout says
 
 
@@ -45,12 +49,14 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _train_or_say_why(root: Path, words: Sequence[str]) -> int:
+    failure = root / "output" / "failure"
+    failure.unlink(missing_ok=True)  # that of an earlier job
     if words:
         raise InputError("train takes no options", got=words, allowed=_hyperparameter_file(root))
     try:
         train(root)
     except Exception as error:  # SageMaker shows this file, and nobody reads the log of a job
-        write_text(root / "output" / "failure", str(error)[:FAILURE_LENGTH])
+        write_text(failure, str(error)[:FAILURE_LENGTH])
         raise
     return 0
 
@@ -77,6 +83,7 @@ def train(root: Path) -> None:
     if training is None:
         raise InputError("there is no training table", where=_channel(root, "training"), allowed=", ".join(SUFFIXES))
     if classifier == "llava":
+        _refuse_unused(hyperparameters, _hyperparameter_file(root))
         _train_llava(root, hyperparameters, training)
         return
     if classifier == "masked-transformer":
@@ -180,20 +187,27 @@ def _print_log(path: Path) -> None:
         print("; ".join(f"{name}={value:g}" for name, value in json.loads(line).items()))
 
 
-def _train_masked_transformer(
-    folder: Path, hyperparameters: Mapping[str, str], table: Path, start: Path | None
-) -> None:
+def _train_masked_transformer(folder: Path, given: Mapping[str, str], table: Path, start: Path | None) -> None:
     from vlm_tsc.classify.masked_transformer.options import TrainOptions
 
-    words = [f"--{name}={value}" for name, value in hyperparameters.items()]
-    options = model_from_cli(words, TrainOptions, prog="train", description=train.__doc__ or "").model_dump()
+    words = [f"--{name}={value}" for name, value in given.items()]
+    options = model_from_cli(words, TrainOptions, prog="train", description=train.__doc__ or "")
+    if options.search and start is not None:
+        what, fix = "a search begins anew", "leave one of them out"
+        raise InputError(what, where="hyperparameter search, channel model", fix=fix)
     part = read(table)
     X = without_missing(part, "error")
     from vlm_tsc.classify.epochs import LOG_FILE
     from vlm_tsc.classify.masked_transformer.classifier import MaskedTransformerClassifier
 
-    how = {"random_state": options.pop("seed"), "model_dir": str(folder), "start_from": start and str(start)}
-    MaskedTransformerClassifier(**options, **how).fit(X, np.array(part.labels))
+    hyperparameters = options.hyperparameters()
+    if options.search:
+        from vlm_tsc.evaluate.search_table import choose_masked_on_table
+
+        hyperparameters = choose_masked_on_table(options, folder, part)
+    how = {"random_state": options.seed, "model_dir": str(folder), "start_from": start and str(start)}
+    classifier = MaskedTransformerClassifier(encoder=options.encoder, **hyperparameters.model_dump(), **how)
+    classifier.fit(X, np.array(part.labels))
     _print_log(folder / LOG_FILE)
 
 
@@ -204,8 +218,20 @@ def _refuse_channels(root: Path, names: Sequence[str], title: str) -> None:
         raise InputError(f"a {title} takes no such channel", where=_channel(root, ""), got=extra, fix=fix)
 
 
+def _refuse_unused(hyperparameters: Mapping[str, str], file: Path) -> None:
+    """Refuse settings of `train.py` that would do nothing here; what is no setting at all is refused later."""
+    groups = {name: option.group for name, option in options_of(Settings).items()}
+    used = [name for name in groups if groups[name] in LLAVA_GROUPS and name not in LLAVA_UNUSED]
+    used += LLAVA_OTHERS
+    unused = [name for name in hyperparameters if name in groups and name not in used]
+    if unused:
+        raise InputError("a LLaVA that is trained on a table does not use this", where=file, got=unused, allowed=used)
+
+
 def _train_llava(root: Path, hyperparameters: Mapping[str, str], table: Path) -> None:
     _refuse_channels(root, ["validation", "model"], "LLaVA")
+    settings: dict[str, Any] = dict(hyperparameters)
+    seed = settings_from(settings).seed  # which also chooses the cases that are held out
     part = read(table)
     X = without_missing(part, "error")
     from vlm_tsc.answer.model import be_quiet
@@ -213,9 +239,8 @@ def _train_llava(root: Path, hyperparameters: Mapping[str, str], table: Path) ->
     be_quiet()
     from vlm_tsc.classify.llava import LlavaClassifier
 
-    settings: dict[str, Any] = dict(hyperparameters)
     base = settings.pop("base", USUAL_BASE)
-    classifier = LlavaClassifier(base, settings=settings)
+    classifier = LlavaClassifier(base, random_state=seed, settings=settings)
     classifier.fit(X, np.array(part.labels))
     classifier.save(root / "model" / "adapter")  # not model/ itself: a mount point cannot be replaced by a rename
 
@@ -225,25 +250,8 @@ def _serve(root: Path, words: Sequence[str]) -> int:
     return serve.main([str(root / "model"), "--host", "0.0.0.0", "--port", port, *words])
 
 
-class MlflowOptions(BaseModel):
-    """Of `mlflow`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    host: str = option("mlflow", "0.0.0.0", "Address to listen on.")
-    port: int = option("mlflow", 5000, "Port to listen on.", ge=1, le=65535)
-
-
 def _mlflow(root: Path, words: Sequence[str]) -> int:
-    description = "Show the curves that `train.py --report-to mlflow` wrote into the folder mounted at output/runs."
-    options = model_from_cli(words, MlflowOptions, prog="-m vlm_tsc.use.container mlflow", description=description)
-    serve.listening(options.host, options.port).close()  # a busy port is told in our words
-    runs = root / "output" / "runs"
-    runs.mkdir(parents=True, exist_ok=True)
-    store = ["--backend-store-uri", f"sqlite:///{runs.resolve() / 'mlflow.db'}"]
-    place = ["--host", options.host, "--port", str(options.port), "--workers", "1"]
-    command = [sys.executable, "-m", "mlflow", "ui", *store, *place]
-    os.execv(sys.executable, command)  # signals reach it as they would reach us
+    return mlflow.main([str(root / "output" / "runs"), "--host", "0.0.0.0", *words])
 
 
 if __name__ == "__main__":

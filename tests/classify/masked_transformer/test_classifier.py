@@ -116,12 +116,26 @@ def test_a_pretrained_encoder_is_where_training_begins(encoder):
     torch.testing.assert_close(weights(whole)["encoder.embed.weight"], expected["embed.weight"], rtol=0, atol=1e-9)
 
 
-def test_the_default_encoder_is_the_shipped_one_or_fresh_weights(encoder, monkeypatch, tmp_path):
+def test_the_default_encoder_is_the_shipped_one_and_nothing_else(encoder, monkeypatch, tmp_path):
     monkeypatch.setattr(encoder_folder, "SHIPPED", tmp_path / "encoder")
     assert encoder_folder.find_encoder("default").label == encoder_folder.read_encoder(encoder).label
     assert encoder_folder.find_encoder("fresh") is None
     monkeypatch.setattr(encoder_folder, "SHIPPED", tmp_path / "nothing")
-    assert encoder_folder.find_encoder("default") is None
+    with pytest.raises(InputError, match="the package's pre-trained encoder is missing"):
+        encoder_folder.find_encoder("default")
+    with pytest.raises(InputError, match="encoder is missing"):
+        MaskedTransformerClassifier().fit(make_set(12, 0).X, make_set(12, 0).y)
+
+
+def test_the_shipped_encoder_is_small_and_has_seen_synthetic_series_alone():
+    shipped = encoder_folder.find_encoder("default")
+    assert shipped is not None and shipped.sets == [] and len(shipped.seen) == 0
+    assert shipped.facts["synthetic"] and shipped.facts["config"]["datasets"] == ["synthetic"]
+    files = list(encoder_folder.SHIPPED.iterdir())
+    assert {path.name for path in files} == {"model.json", "model.safetensors"}
+    assert sum(path.stat().st_size for path in files) <= 5e6
+    weights = shipped.encoder().state_dict().values()
+    assert all(torch.isfinite(value).all() for value in weights)
 
 
 def test_from_four_hundred_cases_on_validation_is_carved_from_train_by_the_archives_rule(tmp_path):

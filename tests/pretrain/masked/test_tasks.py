@@ -16,7 +16,6 @@ from vlm_tsc.pretrain.masked.contrastive import Contrast, info_nce, paired_batch
 from vlm_tsc.pretrain.masked.mae import MaskedAutoencoder, masked_batch, reconstruction_loss
 from vlm_tsc.pretrain.masked.masks import at, draw_masks, mean_over, places
 from vlm_tsc.pretrain.masked.timemae import TimeMAE, codewords
-from vlm_tsc.pretrain.masked.views import CHANGES, view
 
 SHAPE = Shape(length=32, patch=4, width=16, layers=1, heads=2)
 LENGTHS = (32, 12, 20, 4)  # eight patches, three, five and one
@@ -200,17 +199,3 @@ def test_the_halves_of_a_contrastive_batch_are_views_of_the_same_series():
     assert not torch.equal(made["values"][:4], made["values"][4:])
     loss, figures = Contrast(config("contrastive")).loss(made)
     assert torch.isfinite(loss) and 0 <= figures["found"] <= 1
-
-
-@pytest.mark.parametrize("change", [*CHANGES, view], ids=lambda change: change.__name__)
-def test_a_view_has_the_shape_of_its_series_and_leaves_it_alone(change):
-    random = np.random.default_rng(0)
-    for n_points in (4, 64):
-        series = random.normal(size=(2, n_points))
-        before = series.copy()
-        changed = change(series, np.random.default_rng(2))
-        assert changed.shape == series.shape and np.isfinite(changed).all()
-        np.testing.assert_array_equal(series, before)
-        np.testing.assert_array_equal(change(series, np.random.default_rng(2)), changed)
-    assert not np.array_equal(changed, series)
-    assert np.isfinite(change(np.zeros((1, 8)), random)).all()

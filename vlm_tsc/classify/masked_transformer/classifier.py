@@ -20,8 +20,7 @@ class MaskedTransformerClassifier(NetworkClassifier):
     Parameters
     ----------
     encoder : str
-        Folder of a pre-trained encoder; "default" for the one in the package (fresh weights where it has none), "fresh"
-        for fresh weights.
+        Folder of a pre-trained encoder; "default" for the one in the package, "fresh" for fresh weights.
     linear : bool
         Train the last layer alone, on the encoder as it is.
     width, layers, length, patch : int, optional

@@ -123,7 +123,16 @@ def read_encoder(folder: Path | str) -> Pretrained:
 
 
 def find_encoder(name: str) -> Pretrained | None:
-    """The encoder that an option names: a folder; "fresh" for none; "default" for the package's, if it is there."""
-    if name == FRESH or (name == DEFAULT and not (SHIPPED / WEIGHTS).is_file()):
+    """The encoder that an option names: a folder; "default" for the package's; None for "fresh".
+
+    Raises
+    ------
+    InputError
+        When it is not there or broken, the package's too: fresh weights in its stead would be another method.
+    """
+    if name == FRESH:
         return None
+    if name == DEFAULT and not (SHIPPED / WEIGHTS).is_file():
+        fix = "install the package anew, or take encoder fresh: none"
+        raise InputError("the package's pre-trained encoder is missing", where=SHIPPED, fix=fix)
     return read_encoder(SHIPPED if name == DEFAULT else name)

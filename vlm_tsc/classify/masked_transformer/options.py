@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from vlm_tsc.classify.masked_transformer.hyperparameters import GROUP, Hyperparameters
 from vlm_tsc.options import option
 from vlm_tsc.settings import MAX_SEED, UserPath
+
+
+def _search() -> Any:
+    description = "Choose lr and epochs, those that are not given, among N settings on cases held out of train."
+    return option(GROUP, None, description, unset="none", ge=1)
 
 
 class _FromEncoder(Hyperparameters):
@@ -19,10 +24,15 @@ class _FromEncoder(Hyperparameters):
         metavar="DIR",
     )
 
+    def hyperparameters(self) -> Hyperparameters:
+        """Without what is only an option."""
+        return Hyperparameters.of(self)
+
 
 class TrainOptions(_FromEncoder):
     """Of a training on a table, as in the container."""
 
+    search: int | None = _search()
     seed: int = option(GROUP, 0, "Seed of everything random.", ge=0, le=MAX_SEED)
 
 
@@ -35,13 +45,7 @@ class RunOptions(_FromEncoder):
     allow_seen: bool = option(
         GROUP, False, "Take an encoder that was pre-trained on this very set or on test cases; the table says so."
     )
-    search: int | None = option(
-        GROUP,
-        None,
-        "Choose lr and epochs, those that are not given, among N settings on cases held out of train.",
-        unset="none",
-        ge=1,
-    )
+    search: int | None = _search()
     tsne: bool = option(GROUP, True, "Draw the test cases' embeddings by class into the run's folder.")
     report_to: Literal["none", "mlflow"] = option(GROUP, "none", "Who logs curves, figures and pictures.")
     gpu_id: int | None = option(GROUP, None, "GPU to compute on.", unset="the first", ge=0)
@@ -49,7 +53,3 @@ class RunOptions(_FromEncoder):
     conf_file: UserPath | None = option(
         GROUP, None, "YAML with any of these options; the command line wins.", metavar="FILE", unset="none"
     )
-
-    def hyperparameters(self) -> Hyperparameters:
-        """Without what is only an option."""
-        return Hyperparameters.of(self)

@@ -69,7 +69,7 @@ class Pretraining(BaseModel):
     momentum: float = Field(default=0.99, ge=0, le=1)
     regression_weight: float = Field(default=5.0, ge=0)
     codeword_weight: float = Field(default=1.0, ge=0)
-    temperature: float = Field(default=0.1, gt=0)
+    temperature: float = Field(default=0.2, gt=0)
 
     @field_validator("name")
     @classmethod

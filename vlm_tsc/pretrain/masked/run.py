@@ -14,6 +14,7 @@ from torch import nn
 from vlm_tsc.classify.masked_transformer.encoder import seeded
 from vlm_tsc.classify.masked_transformer.encoder_folder import Pretrained, write_encoder
 from vlm_tsc.classify.model_folder import device
+from vlm_tsc.manifest import data_hash
 from vlm_tsc.mlflow_store import ENCODER, Store
 from vlm_tsc.pretrain.loop import run_stage
 from vlm_tsc.pretrain.masked.config import Pretraining
@@ -79,23 +80,33 @@ def pretrain_masked(
     return write_encoder(work / ENCODER, encoder.cpu(), facts, source.seen)
 
 
-def register(found: Pretrained, work: Path, runs: Path) -> int:
-    """Log a finished pre-training under MLflow's experiment `pretrain` and register its encoder; the version.
+def log_pretraining(found: Pretrained, work: Path, runs: Path) -> str:
+    """Log a finished pre-training under MLflow's experiment `pretrain`; the run's id.
 
-    Weights that are registered under this name already keep their version.
+    One that is logged already, of the same weights under the same name, is not logged again.
     """
-    store, name, sha256 = Store(runs), found.facts["name"], found.facts["sha256"]
-    known = store.registered(name, sha256)
-    if known is not None:
-        return known
+    store, name = Store(runs), found.facts["name"]
+    key = data_hash({"name": name, "sha256": found.facts["sha256"]})
+    if (logged := store.logged("pretrain", key)) is not None:
+        return logged
     lines = (work / "log.jsonl").read_text(encoding="utf-8").splitlines() if (work / "log.jsonl").is_file() else []
     config = {key: value for key, value in found.facts["config"].items() if key != "shape"}
     sizes = {f"shape.{key}": value for key, value in found.facts["config"]["shape"].items()}
-    run = store.log_run(
+    return store.log_run(
         "pretrain",
         name,
         parameters={**config, **sizes, "sets": ", ".join(found.sets), "commit": found.facts["commit"]},
         curves=map(json.loads, lines),
         files=[work / ENCODER, work / NOTES_FILE],
+        key=key,
     )
-    return store.register(name, run, sha256)
+
+
+def register(found: Pretrained, run: str, runs: Path) -> int:
+    """Register the encoder of a logged pre-training under its name; the version.
+
+    Weights that are registered under this name already keep their version.
+    """
+    store, name, sha256 = Store(runs), found.facts["name"], found.facts["sha256"]
+    known = store.registered(name, sha256)
+    return store.register(name, run, sha256) if known is None else known

@@ -3,6 +3,11 @@
 Blocks of cross-attention look from the masked positions at what the encoder made of the visible patches. What they find
 is compared with two targets: the codeword of the masked patch in a learned codebook, and what a slowly following copy
 of the encoder makes of the masked patches.
+
+It differs from the authors' code (github.com/Mingyue-Cheng/TimeMAE) in two things. There the copy is of the
+transformer's blocks alone, with dropout, behind the trained projection and positions; here these have their following
+copies too, and there is no dropout. There a patch's codeword is the largest output of a linear layer after Gumbel noise
+was added; here it is the word at the smallest angle, without noise.
 """
 
 from __future__ import annotations
