@@ -1,7 +1,7 @@
 """TimeCLR (Yeh et al., arXiv 2310.03916): two views of a series are alike, views of two series are not.
 
-The loss is SimCLR's, at the temperature of the paper's code, which adds to it 1 minus about half the mean probability of
-the partner.
+The loss is SimCLR's, at the temperature of the paper's code, which adds to it 1 minus about half the mean probability
+of the partner.
 """
 
 from __future__ import annotations
