@@ -266,6 +266,6 @@ def test_searched_settings_are_those_of_the_run_and_the_test_part_has_no_say(tmp
 
 
 def test_what_a_search_chooses_from_lies_around_what_is_usual():
-    space = space_of(Hyperparameters(), ("lr", "epochs"), 160, pretrained=True)
-    assert space == {"lr": Range(0.000025, 0.0004), "epochs": (50, 100, 200)}
-    assert list(space_of(Hyperparameters(lr=1.0), ("epochs",), 160, pretrained=False)) == ["epochs"]
+    space = space_of(Hyperparameters(), ("lr", "epochs"), 160)
+    assert space == {"lr": Range(0.000125, 0.002), "epochs": (50, 100, 200)}
+    assert list(space_of(Hyperparameters(lr=1.0), ("epochs",), 160)) == ["epochs"]

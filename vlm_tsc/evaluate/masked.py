@@ -141,7 +141,6 @@ def search_from_encoder(
         hyperparameters,
         search,
         lambda parts, tried, place: _train(parts, tried, encoder, seed, place),
-        pretrained=encoder is not None,
         determines={**hyperparameters.model_dump(), **of_encoder},
         seed=seed,
     )

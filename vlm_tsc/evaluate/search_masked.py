@@ -19,9 +19,9 @@ SEARCHED = ("lr", "epochs")
 AROUND = 4.0  # the learning rate may be this many times smaller or larger than the usual one
 
 
-def space_of(hyperparameters: Hyperparameters, names: Iterable[str], n_cases: int, pretrained: bool) -> Space:
+def space_of(hyperparameters: Hyperparameters, names: Iterable[str], n_cases: int) -> Space:
     """What is chosen: the rate around the usual one; half, all or twice the usual passes over so many cases."""
-    rate, epochs = hyperparameters.rate(pretrained), hyperparameters.n_epochs(n_cases)
+    rate, epochs = hyperparameters.rate(), hyperparameters.n_epochs(n_cases)
     space: dict[str, Any] = {
         "lr": Range(rate / AROUND, rate * AROUND),
         "epochs": tuple(sorted({max(1, epochs // 2), epochs, 2 * epochs})),
@@ -52,7 +52,6 @@ def search_masked(
     search: Search,
     train: Callable[[Splits, Hyperparameters, Path], Any],
     *,
-    pretrained: bool,
     determines: Mapping[str, Any],
     seed: int,
 ) -> Hyperparameters:
@@ -83,7 +82,7 @@ def search_masked(
         shutil.rmtree(trials, ignore_errors=True)
         return found
 
-    space = space_of(hyperparameters, search.names, splits.train.n_cases, pretrained)
+    space = space_of(hyperparameters, search.names, splits.train.n_cases)
     return hyperparameters.model_copy(
         update=choose(folder, splits, determines, space, search.n_trials, scores, seed=seed)
     )

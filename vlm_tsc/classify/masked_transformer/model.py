@@ -131,12 +131,11 @@ def train_model(
     training = Training(
         network,
         cases,
-        lr=hyperparameters.rate(first is not None),
+        lr=hyperparameters.rate(),
         batch_size=hyperparameters.batch_size,
         epochs=hyperparameters.n_epochs(len(X)),
         linear=hyperparameters.linear,
         random_state=random_state,
-        pretrained=first is not None,
         validation=held_out,
     )
     seconds, epoch = train(training, folder=folder, fingerprint=fingerprint)

@@ -17,11 +17,7 @@ from vlm_tsc.classify.masked_transformer.patches import PatchedCases
 from vlm_tsc.classify.ranks import Tensors
 from vlm_tsc.finetune.state import load_optimizer_tensors, optimizer_tensors
 
-WARM_UP = 0.1  # of the steps in which a part learns
-# A pre-trained encoder waits for its head, which else would spoil it with the errors of random weights, and then learns
-# more slowly (Kumar et al., arXiv 2202.10054: linear probing, then fine-tuning). Chosen with TwoLeadECG's test accuracy
-# in sight (.839 before, .889 after), which is therefore no clean figure.
-HEAD_FIRST, HEAD_FACTOR = 0.3, 20
+WARM_UP = 0.1  # of the steps
 WEIGHT_DECAY = 0.01
 EVAL_BATCH = 64
 
@@ -32,8 +28,7 @@ class Training(Resumable):
     With validation cases, the weights that count in the end are those of the epoch that answers most of them rightly;
     of equal ones that with the lower loss. Without, those of the last epoch, at the end of the rate's schedule.
 
-    `lr` is the peak rate of the encoder, or of the head if that is all that learns; the head of a `pretrained` encoder
-    has 20 times as much, and begins alone.
+    `lr` is the peak rate of all that learns: the head alone where `linear`.
     """
 
     def __init__(
@@ -46,7 +41,6 @@ class Training(Resumable):
         epochs: int,
         linear: bool,
         random_state: int,
-        pretrained: bool = False,
         validation: PatchedCases | None = None,
     ):
         super().__init__(network, random_state)
@@ -55,10 +49,9 @@ class Training(Resumable):
         network.encoder.requires_grad_(not linear)
         # a frozen encoder gives the same features in every epoch
         self.fixed = network.features(cases, EVAL_BATCH) if linear else None
-        parts = [(network.head, lr * HEAD_FACTOR if pretrained and not linear else lr, 0.0)]
-        parts += [] if linear else [(network.encoder, lr, HEAD_FIRST if pretrained else 0.0)]
-        groups = [{"params": list(part.parameters()), "peak": peak, "begin": begin} for part, peak, begin in parts]
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
+        self.lr = lr
+        learning = [one for part in (network.head, network.encoder) for one in part.parameters() if one.requires_grad]
+        self.optimizer = torch.optim.AdamW(learning, lr, weight_decay=WEIGHT_DECAY)
         self.best_figures = torch.tensor([-1.0, math.inf, 0.0], dtype=torch.float64)  # accuracy, loss, epoch
 
     def run_epoch(self) -> dict[str, float]:
@@ -88,7 +81,7 @@ class Training(Resumable):
         per_epoch = -(-len(self.cases) // self.batch_size)
         done = ((self.epoch - 1) * per_epoch + i + 1) / (self.epochs * per_epoch)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * share_of_peak(done, group["begin"])
+            group["lr"] = self.lr * share_of_peak(done)
         codes = self.cases.codes[indices]
         if self.fixed is None:
             logits = self.network(*self.cases.select(indices))
@@ -132,11 +125,10 @@ class Training(Resumable):
         self.best_figures = tensors["best_figures"]
 
 
-def share_of_peak(done: float, begin: float) -> float:
-    """Of the peak rate when the share `done` of all steps is done: 0 up to `begin`, a linear rise, half a cosine."""
-    done = (done - begin) / (1 - begin)
+def share_of_peak(done: float) -> float:
+    """Of the peak rate when the share `done` of all steps is done: a linear rise, then half a cosine."""
     if done < WARM_UP:
-        return max(0.0, done / WARM_UP)
+        return done / WARM_UP
     return 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
 
 
