@@ -76,8 +76,10 @@ def _inception_time(words: Sequence[str]) -> int:
     from vlm_tsc.classify.inception_time import command
     from vlm_tsc.classify.inception_time.hyperparameters import PRESETS
     from vlm_tsc.classify.inception_time.options import DatasetOptions
+    from vlm_tsc.evaluate.inception_time import run_inception_time
+    from vlm_tsc.evaluate.search import INCEPTION_TIME
     from vlm_tsc.evaluate.search_table import choose_on_table
-    from vlm_tsc.evaluate.trained import Search, free_names, run_inception_time
+    from vlm_tsc.evaluate.trained import search_of
 
     if words and words[0] == "train":
         command.train(words[1:], choose_on_table)
@@ -94,7 +96,7 @@ def _inception_time(words: Sequence[str]) -> int:
     )
     splits, given = _load(settings, options.seed)
     hyperparameters = options.hyperparameters()
-    search = Search(options.search, free_names(options)) if options.search else None
+    search = search_of(options.search, INCEPTION_TIME, options.model_fields_set)
     from vlm_tsc.classify.ranks import join_processes  # after the options are known to be right
 
     ranks = join_processes()

@@ -14,8 +14,9 @@ from tests.conftest import make_set, make_splits
 from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
 from vlm_tsc.errors import InputError
+from vlm_tsc.evaluate.inception_time import run_inception_time
 from vlm_tsc.evaluate.search import STUDY_FILE, Range, Score, held_out_parts, search
-from vlm_tsc.evaluate.trained import Search, run_inception_time
+from vlm_tsc.evaluate.trained import Search
 from vlm_tsc.report import collect, table
 from vlm_tsc.report.command import command_of
 from vlm_tsc.run import RunFolder
@@ -131,7 +132,9 @@ def test_a_run_is_trained_with_what_was_chosen_and_says_so(tmp_path, monkeypatch
     assert "--filters 2 --depth 3 --models 2 --epochs 2 --search 2" in first and "--lr" not in first
 
     with monkeypatch.context() as patch:  # a longer search that chooses the same
-        patch.setattr("vlm_tsc.evaluate.trained.search_inception_time", lambda *_: trained.model_.hyperparameters)
+        patch.setattr(
+            "vlm_tsc.evaluate.inception_time.search_inception_time", lambda *_: trained.model_.hyperparameters
+        )
         patch.setattr(InceptionTimeClassifier, "fit", None)
         run_inception_time(make_splits(), tmp_path, SMALL, search=Search(9, search_two.names))
         assert yaml.safe_load((folder / "config.yaml").read_text())["search"]["trials"] == 9

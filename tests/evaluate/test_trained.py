@@ -19,7 +19,8 @@ from vlm_tsc.config import settings_from
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate import read_predictions
 from vlm_tsc.evaluate.baseline import LIMIT_S
-from vlm_tsc.evaluate.trained import Search, run_inception_time, run_name, run_named
+from vlm_tsc.evaluate.inception_time import run_inception_time
+from vlm_tsc.evaluate.trained import Search, run_name, run_named
 from vlm_tsc.job import baseline_notes
 from vlm_tsc.manifest import read_manifest
 from vlm_tsc.report import collect, table
@@ -99,7 +100,9 @@ def test_the_main_job_runs_what_is_named_for_every_seed(tmp_path, monkeypatch):
 
 def test_a_trained_baseline_is_run_by_its_name(tmp_path, monkeypatch):
     with_papers = []
-    monkeypatch.setattr("vlm_tsc.evaluate.trained.run_inception_time", lambda *given, **_: with_papers.append(given[2]))
+    monkeypatch.setattr(
+        "vlm_tsc.evaluate.inception_time.run_inception_time", lambda *given, **_: with_papers.append(given[2])
+    )
     run_named("inception-time", make_splits(), tmp_path, seed=2, given={}, limit_s=None)
     assert with_papers == [Hyperparameters()]
     majority = run_named("majority", make_splits(), tmp_path, seed=2, given={}, limit_s=None)

@@ -21,13 +21,12 @@ from vlm_tsc.classify.trained_network import Labelled
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.baseline import Answered, baseline_folder
 from vlm_tsc.evaluate.embedding import draw_embedding
-from vlm_tsc.evaluate.search_masked import search_masked, search_of
-from vlm_tsc.evaluate.trained import Method, Search, answer, run_name, run_trained
-from vlm_tsc.files import write_json
+from vlm_tsc.evaluate.search_masked import SEARCHED, search_masked
+from vlm_tsc.evaluate.trained import Method, Search, answer, run_name, run_trained, search_of
 from vlm_tsc.manifest import data_hash
 from vlm_tsc.mlflow_store import Store
 from vlm_tsc.run import RunFolder
-from vlm_tsc.tracking.picture import draw_matrix
+from vlm_tsc.tracking.picture import write_matrix
 
 if TYPE_CHECKING:
     from vlm_tsc.archive import Splits
@@ -154,7 +153,7 @@ def run_with_options(
     options: RunOptions, splits: Splits, runs: Path, given: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """What `python eval/baselines.py masked-transformer` does once the series are loaded."""
-    search = search_of(options.search, options.hyperparameters())
+    search = search_of(options.search, SEARCHED, options.model_dump(exclude_none=True))
     encoder, label = chosen_encoder(options, runs)
     given = {**(given or {}), "options": options_text(options)}
     document = run_masked_transformer(
@@ -257,16 +256,14 @@ def report(store: Store, folder: RunFolder, document: Mapping[str, Any], options
     lines = (folder.path / "model" / LOG_FILE).read_text(encoding="utf-8").splitlines()
     figures = {key: value for key, value in document.items() if isinstance(value, float)}
     named = {key: document[key] for key in ("dataset", "split", "encoder", "commit", "encoder_saw_this_set")}
-    matrix = {"class_names": document["class_names"], "confusion_matrix": document["confusion_matrix"]}
-    with tempfile.TemporaryDirectory() as place:  # picture and JSON, as `train.py --report-to mlflow` has them
-        picture = draw_matrix(Path(place) / "confusion_matrix.png", matrix["confusion_matrix"], matrix["class_names"])
-        values = write_json(Path(place) / "confusion_matrix.json", matrix)
+    with tempfile.TemporaryDirectory() as place:
+        _, *matrix = write_matrix(Path(place), document)  # as `train.py --report-to mlflow` has it
         return store.log_run(
             "finetune",
             f"{document['dataset']}-{folder.path.name}",
             parameters={**named, **options.model_dump(exclude={"conf_file"}, exclude_none=True, mode="json")},
             curves=map(json.loads, lines),
             metrics=figures,
-            files=[folder.metrics, folder.config, folder.path / PICTURE, picture, values],
+            files=[folder.metrics, folder.config, folder.path / PICTURE, *matrix],
             key=key,
         )

@@ -11,7 +11,6 @@ import numpy as np
 
 from vlm_tsc.archive.splits import Splits
 from vlm_tsc.classify.masked_transformer.hyperparameters import Hyperparameters
-from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.search import Part, Range, Score, Space, choose
 from vlm_tsc.evaluate.trained import Search, answer
 
@@ -27,22 +26,6 @@ def space_of(hyperparameters: Hyperparameters, names: Iterable[str], n_cases: in
         "epochs": tuple(sorted({max(1, epochs // 2), epochs, 2 * epochs})),
     }
     return {name: space[name] for name in names}
-
-
-def search_of(n_trials: int | None, hyperparameters: Hyperparameters) -> Search | None:
-    """What `--search` asks for: to choose what is not given. None without it.
-
-    Raises
-    ------
-    InputError
-        When everything is given.
-    """
-    if n_trials is None:
-        return None
-    free = tuple(name for name in SEARCHED if getattr(hyperparameters, name) is None)
-    if not free:
-        raise InputError("there is nothing to choose", where="--search", got=f"{', '.join(SEARCHED)} are given")
-    return Search(n_trials, free)
 
 
 def search_masked(

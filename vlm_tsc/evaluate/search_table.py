@@ -15,8 +15,10 @@ from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
 from vlm_tsc.classify.inception_time.options import TrainOptions
 from vlm_tsc.classify.masked_transformer import hyperparameters as masked_hyperparameters
 from vlm_tsc.classify.masked_transformer import options as masked_options
-from vlm_tsc.evaluate.search_masked import search_of
-from vlm_tsc.evaluate.trained import Search, free_names, search_inception_time
+from vlm_tsc.evaluate.inception_time import search_inception_time
+from vlm_tsc.evaluate.search import INCEPTION_TIME
+from vlm_tsc.evaluate.search_masked import SEARCHED
+from vlm_tsc.evaluate.trained import search_of
 
 NAME = "table"
 
@@ -36,8 +38,8 @@ def choose_on_table(options: TrainOptions, training: Part, validation: Part | No
     InputError
         When every hyperparameter is given, or a class has a single case.
     """
-    assert options.search is not None
-    search = Search(options.search, free_names(options))
+    search = search_of(options.search, INCEPTION_TIME, options.model_fields_set)
+    assert search is not None
     splits = _splits(training, validation, options.seed)
     return search_inception_time(options.model_dir, splits, options.hyperparameters(), search, options.seed)
 
@@ -61,7 +63,7 @@ def choose_masked_on_table(
     from vlm_tsc.evaluate.masked import search_from_encoder
 
     hyperparameters, encoder = options.hyperparameters(), find_encoder(options.encoder)
-    search = search_of(options.search, hyperparameters)
+    search = search_of(options.search, SEARCHED, options.model_dump(exclude_none=True))
     assert search is not None
     of_encoder = {"encoder_sha256": encoder and encoder.facts["sha256"]}
     splits = _splits(training, None, options.seed)

@@ -1,15 +1,25 @@
-"""The confusion matrix as a picture."""
+"""The confusion matrix as files: a picture, and its numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from vlm_tsc.files import write_json
 
 _LABELLED = 40  # classes up to which names stand at the axes
 _NUMBERED = 16  # … and up to which each cell has its number
 _LONGEST = 14  # characters of a name
+
+
+def write_matrix(folder: Path, document: Mapping[str, Any]) -> tuple[dict[str, Any], Path, Path]:
+    """Of the content of a metrics.json: classes and confusion matrix, and the PNG and the JSON of them in `folder`."""
+    matrix = {key: document[key] for key in ("class_names", "confusion_matrix")}
+    picture = draw_matrix(folder / "confusion_matrix.png", matrix["confusion_matrix"], matrix["class_names"])
+    return matrix, picture, write_json(folder / "confusion_matrix.json", matrix)
 
 
 def draw_matrix(path: Path, counts: Sequence[Sequence[int]], names: Sequence[str]) -> Path:

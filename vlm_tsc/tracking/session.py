@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vlm_tsc.errors import InputError
-from vlm_tsc.files import write_json
 from vlm_tsc.manifest import read_manifest
 from vlm_tsc.run import RunFolder
 from vlm_tsc.terminal import working
@@ -180,17 +179,17 @@ def log_lines(run: RunFolder) -> list[dict[str, Any]]:
 
 def _results(run: RunFolder, folder: Path) -> Results:
     from vlm_tsc.evaluate.metrics import read_metrics
-    from vlm_tsc.tracking.picture import draw_matrix
+    from vlm_tsc.tracking.picture import write_matrix
 
     document = read_metrics(run.metrics)
-    matrix = {key: document[key] for key in ("class_names", "confusion_matrix")}
+    matrix, picture, matrix_file = write_matrix(folder, document)
     files = [run.config, run.metrics, run.predictions, run.report]
     return Results(
         step=max((line["step"] for line in log_lines(run)), default=0),
         figures=figures(document),
         matrix=matrix,
-        picture=draw_matrix(folder / "confusion_matrix.png", matrix["confusion_matrix"], matrix["class_names"]),
-        matrix_file=write_json(folder / "confusion_matrix.json", matrix),
+        picture=picture,
+        matrix_file=matrix_file,
         files=[path for path in files if path.is_file()],
     )
 
