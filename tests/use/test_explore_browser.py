@@ -16,10 +16,10 @@ from tests.browser import LUMINANCE, chromium, cut_off, expect
 from tests.report.conftest import make_run
 from vlm_tsc.archive.store import read_splits
 from vlm_tsc.evaluate.predictions import read_predictions
+from vlm_tsc.use.address import listening
 from vlm_tsc.use.explorer.app import make_app
 from vlm_tsc.use.explorer.asking import open_model
 from vlm_tsc.use.explorer.model_thread import ModelThread
-from vlm_tsc.use.serve import listening
 
 CUT_OFF = cut_off(".wide, .scroll, pre, select")
 DROP = """([area, text]) => {

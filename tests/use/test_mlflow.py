@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from vlm_tsc.mlflow_store import Store, place_now
+from vlm_tsc.use.address import listening
 from vlm_tsc.use.mlflow import find_files_beside, main
-from vlm_tsc.use.serve import listening
 
 ROOT = Path(__file__).parents[2]
 

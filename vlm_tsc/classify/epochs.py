@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 
 from vlm_tsc.classify.ranks import ALONE, Ranks, Tensors
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_bytes, write_text
+from vlm_tsc.finetune.state import broken_named
 from vlm_tsc.terminal import bar
 
 STATE_FILE = "state.safetensors"  # everything a resumed run needs, in one file: never two of different ages
@@ -143,14 +144,12 @@ def _go_on(training: Resumable, folder: Path, fingerprint: str, ranks: Ranks) ->
     """Load the state of an interrupted run, if it is of the same run, and cut the log to its epochs."""
     path, lines = folder / STATE_FILE, []
     try:
-        with safe_open(path, "pt") as file:
+        with broken_named(path), safe_open(path, "pt") as file:
             if (file.metadata() or {}).get("fingerprint") == fingerprint:
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
                 training.load(ranks.share(state))
     except FileNotFoundError:
         pass
-    except SafetensorError as error:
-        raise InputError("the checkpoint is broken", where=path, got=error, fix="delete it") from error
     if not ranks.is_first:
         return
     if training.epoch:

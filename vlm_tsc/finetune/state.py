@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_bytes
+
+
+@contextmanager
+def broken_named(path: Path) -> Iterator[None]:
+    """Within, what safetensors says of a broken checkpoint becomes an InputError that names the file."""
+    try:
+        yield
+    except SafetensorError as error:
+        fix = "delete it: the training begins anew"
+        raise InputError("the checkpoint is broken", where=path, got=error, fix=fix) from error
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -17,14 +17,14 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_bytes
-from vlm_tsc.finetune.state import load_optimizer_tensors, optimizer_tensors
+from vlm_tsc.finetune.state import broken_named, load_optimizer_tensors, optimizer_tensors
 from vlm_tsc.pretrain.rate import counted, matmul_rate
 
 STATE_FILE = "state.safetensors"  # weights, optimizer moments and the step: one file, so never two of different ages
@@ -191,11 +191,8 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | 
     """
     if not path.exists():
         return 0
-    try:
+    with broken_named(path):
         tensors = load_file(path)
-    except SafetensorError as error:
-        fix = "delete it: the training begins anew"
-        raise InputError("the checkpoint is broken", where=path, got=error, fix=fix) from error
     prefix = "model."
     model.load_state_dict({name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)})
     if optimizer is not None:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from vlm_tsc.errors import exits_cleanly
 from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.settings import UserPath
+from vlm_tsc.use.address import host_option, listening, url_of
 from vlm_tsc.use.explorer.paths import checked_root
 from vlm_tsc.use.machine import MachineOptions
-from vlm_tsc.use.serve import listening
 
 PROG = "-m vlm_tsc.use.explore"
 DESCRIPTION = (
@@ -30,12 +30,7 @@ class ExploreOptions(MachineOptions):
     """Of `python -m vlm_tsc.use.explore RUNS`."""
 
     runs: UserPath = option("page", "runs", "A folder of runs.", metavar="DIR", unset="needed")
-    host: str = option(
-        "page",
-        "127.0.0.1",
-        "Address to listen on; 0.0.0.0 lets other machines look and ask, without a password.",
-        metavar="HOST",
-    )
+    host: str = host_option("page", "look and ask")
     port: int = option("page", 8000, "Port to listen on; 0 takes a free one.", ge=0, le=65535)
 
 
@@ -52,13 +47,12 @@ def main(argv: Sequence[str]) -> int:
         from vlm_tsc.use.explorer.asking import open_model
         from vlm_tsc.use.explorer.model_thread import ModelThread
 
-        host, port = listener.getsockname()[:2]
+        port = listener.getsockname()[1]
         app = make_app(root, ModelThread(lambda run: open_model(run, options.given())), options.host, port)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS, server_header=False
         )
-        shown = f"[{host}]" if ":" in host else host
-        print(f"runs in {root} at http://{shown}:{port} (Ctrl-C ends it)", flush=True)
+        print(f"runs in {root} at {url_of(listener)} (Ctrl-C ends it)", flush=True)
         uvicorn.Server(config).run(sockets=[listener])
     return 0
 

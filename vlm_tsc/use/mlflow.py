@@ -21,7 +21,7 @@ from vlm_tsc.errors import InputError, exits_cleanly
 from vlm_tsc.mlflow_store import ARTIFACTS, DATABASE, be_quiet, place_now
 from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.settings import UserPath
-from vlm_tsc.use.serve import listening
+from vlm_tsc.use.address import host_option, listening, url_of
 
 PROG = "-m vlm_tsc.use.mlflow"
 DESCRIPTION = (
@@ -37,12 +37,7 @@ class MlflowOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     runs: UserPath = option("page", Path("runs"), "The folder of all runs, which holds mlflow.db.", metavar="DIR")
-    host: str = option(
-        "page",
-        "127.0.0.1",
-        "Address to listen on; 0.0.0.0 lets other machines look and change names, without a password.",
-        metavar="HOST",
-    )
+    host: str = host_option("page", "look and change names")
     port: int = option("page", 5000, "Port to listen on; 0 takes a free one.", ge=0, le=65535)
 
 
@@ -59,9 +54,7 @@ def main(argv: Sequence[str]) -> int:
         import uvicorn
 
         config = uvicorn.Config(make_app(runs), log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS)
-        host, port = listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        print(f"MLflow's page of {runs} at http://{shown}:{port} (Ctrl-C ends it)", flush=True)
+        print(f"MLflow's page of {runs} at {url_of(listener)} (Ctrl-C ends it)", flush=True)
         uvicorn.Server(config).run(sockets=[listener])
     return 0
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
 from vlm_tsc.classify.saved import find_saved, load_classifier
-from vlm_tsc.errors import InputError, exits_cleanly
+from vlm_tsc.errors import exits_cleanly
 from vlm_tsc.options import model_from_cli, option
 from vlm_tsc.settings import UserPath
+from vlm_tsc.use.address import host_option, listening, url_of
 from vlm_tsc.use.payload import Expected
 from vlm_tsc.use.trained import trained_on
 
@@ -33,12 +32,7 @@ class ServeOptions(BaseModel):
     folder: UserPath = option(
         "endpoint", ".", "Folder of a finished run, or of its model.", metavar="DIR", unset="needed"
     )
-    host: str = option(
-        "endpoint",
-        "127.0.0.1",
-        "Address to listen on; 0.0.0.0 lets other machines ask, without a password.",
-        metavar="HOST",
-    )
+    host: str = host_option("endpoint", "ask")
     port: int = option("endpoint", 8080, "Port to listen on; 0 takes a free one.", ge=0, le=65535)
 
 
@@ -63,44 +57,11 @@ def main(argv: Sequence[str]) -> int:
             make_app(worker, expected), log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS
         )
         server = uvicorn.Server(config)
-        host, port = listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        print(f"{saved.kind} from {options.folder} at http://{shown}:{port}", flush=True)
+        print(f"{saved.kind} from {options.folder} at {url_of(listener)}", flush=True)
         server.run(sockets=[listener])
     if worker.failure is not None:
         raise worker.failure
     return 0
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """A socket on the address, before anything is loaded.
-
-    Raises
-    ------
-    InputError
-        When the port is taken or not allowed, or the address is not this machine's.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except socket.gaierror as error:
-        raise InputError("there is no such address", where="--host", got=host, allowed=error.strerror) from None
-    listener = socket.socket(family, kind, protocol)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just given up may be taken
-    try:
-        listener.bind(address)
-        listener.listen()
-    except OSError as error:
-        listener.close()
-        reasons = {
-            errno.EADDRINUSE: ("the port is taken", "--port", port, f"end what listens there, or --port {port + 1}"),
-            errno.EACCES: ("this port is not allowed", "--port", port, "--port 8080"),
-            errno.EADDRNOTAVAIL: ("this machine has no such address", "--host", host, "--host 127.0.0.1"),
-        }
-        if error.errno not in reasons:
-            raise
-        what, where, got, fix = reasons[error.errno]
-        raise InputError(what, where=where, got=got, fix=fix) from None
-    return listener
 
 
 if __name__ == "__main__":
