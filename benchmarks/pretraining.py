@@ -1,9 +1,9 @@
-"""Accuracy against pre-training: python -m benchmarks.pretraining WORK --vlm-root FOLDER [--only vision-1650,…]
+"""Accuracy against pre-training: python -m benchmarks.pretraining WORK … --vlm-root FOLDER [--only vision-1650,…]
 
-What a pre-training had saved at several points is fine-tuned alike, and judged by cross-validation inside training
-splits: no test split is read. What is finished is not done again, and two commands may measure different points at
-once. Table and figure, FOLDER/tables/pretraining.{json,csv,png}, are of all points that are finished. A point takes
-minutes for every fold of every set.
+What pre-trainings had saved at several points, or came to, is fine-tuned alike, and judged by cross-validation inside
+training splits: no test split is read. What is finished is not done again, and two commands may measure different
+points at once. Table and figure, FOLDER/tables/pretraining.{json,csv,png}, are of all points that are finished. A point
+takes minutes for every fold of every set.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ def main(argv: list[str]) -> int:
     be_quiet()
     recipe, base = read_config(given.recipe), load_base(given.base)
     base_folder, root = checkpoint_folder(base), given.vlm_root.resolve() / "pretraining"
-    points = find_points(given.work)
+    points = find_points(given.work, recipe)
     protocol = Protocol(tuple(given.sets.split(",")), given.folds, given.steps, given.seed)
     for point in chosen(points, given.only) if not given.show else ():
         result = begun(root / "points" / f"{point.name}.json", point, protocol, base.defaults)
         if left(result, protocol):
-            folder = checkpoint_of(point, recipe, base_folder, root / "bases" / point.name)
+            folder = checkpoint_of(point, recipe, base_folder.name, root / "bases" / point.name)
             measure(result, protocol, folder, root / "points")
         print(f"{point.name}: finished", flush=True)
-    for path in write_tables(points, protocol, recipe, base_folder, root):
+    for path in write_tables(points, protocol, recipe, root):
         print(path)
     return 0
 
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "work", type=Path, metavar="WORK", help="work folder of a pre-training, or STAGE-STEP.safetensors"
+        "work", type=Path, nargs="+", metavar="WORK", help="work folder, STAGE-STEP.safetensors in one, or a base"
     )
     parser.add_argument("--vlm-root", type=Path, required=True, metavar="FOLDER", help="folder for results and tables")
     parser.add_argument("--only", help="points, as nothing,vision-1650,episodes-450 (default: all)")
@@ -79,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--recipe", type=Path, default=Path(RECIPE), help=f"the pre-training's YAML (default: {RECIPE})"
     )
-    parser.add_argument("--base", default="plot-llava-mini", help="whose processor and settings (default: the bundled)")
+    parser.add_argument(
+        "--base", default="plot-llava-mini", help="whose settings to fine-tune with (default: the bundled)"
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an input error")
     return parser
 

@@ -20,7 +20,7 @@ COUNTED = {"vision": 1, "captions": 4, "instructions": 4, "episodes": 15}
 
 
 def cost(point: Point, recipe: LlavaPretraining, operations: Mapping[str, float]) -> dict[str, float]:
-    """`operations` and `examples` (plots, or questions without one) of all steps up to `point`.
+    """`operations` and `examples` (plots, or questions without one) of all steps up to `point` of its own recipe.
 
     Both are sums over stages of steps times what a step takes. Drawing the series, the optimizer's own work and
     everything that is no matrix product, convolution or attention are not in the operations.
@@ -30,14 +30,15 @@ def cost(point: Point, recipe: LlavaPretraining, operations: Mapping[str, float]
     operations : mapping
         Stage → of a step, as `operations_of_steps` counts them.
     """
+    own = point.recipe or recipe
     stages = [*PARTS]
     until = [] if point.stage == NOTHING else stages[: stages.index(point.stage)]
-    steps = {stage: getattr(recipe, stage).steps for stage in until}
+    steps = {stage: getattr(own, stage).steps for stage in until}
     if point.stage != NOTHING:
         steps[point.stage] = point.step
     return {
         "operations": sum(n * operations[stage] for stage, n in steps.items()),
-        "examples": sum(n * _examples(recipe, stage) for stage, n in steps.items()),
+        "examples": sum(n * _examples(own, stage) for stage, n in steps.items()),
     }
 
 
@@ -47,9 +48,7 @@ def _examples(recipe: LlavaPretraining, stage: str) -> int:
     return getattr(recipe, stage).batch_size + (QUESTIONS_BESIDE if stage == "episodes" else 0)
 
 
-def operations_of_steps(
-    recipe: LlavaPretraining, base_folder: Path, path: Path, batches: Mapping[str, int] = COUNTED
-) -> dict[str, float]:
+def operations_of_steps(recipe: LlavaPretraining, path: Path, batches: Mapping[str, int] = COUNTED) -> dict[str, float]:
     """Stage → floating-point operations of a step, forward and backward; kept in `path` and counted once.
 
     The mean over the stage's first `batches`, computed as the stage computes them, with fresh weights.
@@ -63,7 +62,7 @@ def operations_of_steps(
         known = json.loads(path.read_text(encoding="utf-8"))
         if {key: known[key] for key in asked} == asked:
             return known["operations"]
-    stages = _stages(recipe, base_folder)
+    stages = _stages(recipe)
     found = {stage: mean(_counted(*stages[stage], step) for step in range(n)) for stage, n in batches.items()}
     write_json(path, {**asked, "operations": found})
     return found
@@ -79,13 +78,12 @@ def _counted(model: Any, batch: Any, loss_of: Any, step: int) -> int:
     return counter.get_total_flops()
 
 
-def _stages(recipe: LlavaPretraining, base_folder: Path) -> dict[str, tuple[Any, Any, Any]]:
+def _stages(recipe: LlavaPretraining) -> dict[str, tuple[Any, Any, Any]]:
     """Stage → model, batches and loss, as `pretrain_llava` puts them together."""
     from vlm_tsc.answer.attention import use_attention_for_training
-    from vlm_tsc.conversation.processor import load_processor
     from vlm_tsc.pretrain import episode_stage, llava, tasks, vision_stage
 
-    processor = load_processor(base_folder)
+    processor = llava.make_processor(recipe)
     tower = vision_stage.TowerWithHead(llava.tower_shape(recipe))
     model = model_of(Point(NOTHING, 0), recipe, processor.tokenizer)
     for one in (tower.tower, model):

@@ -24,10 +24,12 @@ _PANELS = (("accuracy", "mean accuracy"), ("log_loss", "mean log-loss (nats)"))
 def draw(points: Sequence[dict[str, Any]], title: str, path: Path) -> Path:
     """Two panels over a common axis: of every point the mean over sets, ± its standard error.
 
+    A line joins the ends of several pre-trainings, or else the points of the only one.
+
     Parameters
     ----------
     points : sequence of dict
-        `stage`, `operations`, `accuracy`, `log_loss`, and `accuracy_error`, `log_loss_error`.
+        `stage`, `is_end`, `operations`, `accuracy`, `log_loss`, and `accuracy_error`, `log_loss_error`.
     title : str
         What was measured, in a line.
     """
@@ -53,7 +55,9 @@ def _panel(axes: Any, points: Sequence[dict[str, Any]], key: str) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter
 
     trained = [point for point in points if point["stage"] != NOTHING]
-    axes.plot([p["operations"] / _UNIT for p in trained], [p[key] for p in trained], color="#999999", linewidth=1)
+    ends = [point for point in trained if point["is_end"]]
+    on_line = sorted(ends if len(ends) > 1 else trained, key=lambda point: point["operations"])
+    axes.plot([p["operations"] / _UNIT for p in on_line], [p[key] for p in on_line], color="#999999", linewidth=1)
     for point in points:
         if point["stage"] == NOTHING:  # has no place on a logarithmic axis
             axes.axhline(point[key], color="black", linestyle="--", linewidth=1, label="no pre-training")

@@ -23,17 +23,15 @@ if TYPE_CHECKING:
 FIGURES = ("accuracy", "log_loss")
 
 
-def write_tables(
-    points: Sequence[Point], protocol: Protocol, recipe: LlavaPretraining, base_folder: Path, root: Path
-) -> list[Path]:
+def write_tables(points: Sequence[Point], protocol: Protocol, recipe: LlavaPretraining, root: Path) -> list[Path]:
     """Write the points that are finished in `root` into `tables/` beside it; nothing where none is."""
     found = {point: _fits(root / "points" / f"{point.name}.json", protocol) for point in points}
     finished = {point: fits for point, fits in found.items() if len(fits) == len(protocol.sets) * protocol.folds}
     if not finished:
         return []
-    operations = operations_of_steps(recipe, base_folder, root / "operations.json")
+    operations = operations_of_steps(recipe, root / "operations.json")
     rows = [
-        {"point": point.name, "stage": point.stage, "step": point.step}
+        {"point": point.name, "stage": point.stage, "step": point.step, "is_end": point.is_end}
         | cost(point, recipe, operations)
         | summary(fits, protocol.sets)
         for point, fits in finished.items()

@@ -11,30 +11,30 @@ import yaml
 
 from benchmarks import pretraining
 from benchmarks.pretraining_compute import cost, operations_of_steps
-from benchmarks.pretraining_points import NOTHING, Point, chosen, find_points, model_of
+from benchmarks.pretraining_points import NOTHING, Point, checkpoint_of, chosen, find_points, model_of
 from benchmarks.pretraining_tables import summary
 from tests.conftest import make_set
 from tests.pretrain.test_stages import small_recipe
-from vlm_tsc.conversation.processor import load_processor
 from vlm_tsc.errors import InputError
 from vlm_tsc.files import write_json
 from vlm_tsc.finetune.steps import choose_steps
 from vlm_tsc.pretrain.episode_stage import LlavaWithHead
-from vlm_tsc.pretrain.llava import model_around, tower_shape
+from vlm_tsc.pretrain.llava import STAGES, make_processor, model_around, tower_shape
 from vlm_tsc.pretrain.loop import save_state
+from vlm_tsc.pretrain.noted import note_pretraining
 from vlm_tsc.pretrain.vision_stage import TowerWithHead
 
 RECIPE = small_recipe(text_layers=2)  # the shapes of `tiny_base`
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory, tiny_base):
+def work(tmp_path_factory):
     """States of two stages, as the loop saves them, of weights that no seed of the recipe gives."""
     folder = tmp_path_factory.mktemp("work")
     torch.manual_seed(5)
     tower = TowerWithHead(tower_shape(RECIPE))
     save_state(folder / "vision-1.safetensors", tower, torch.optim.AdamW(tower.parameters()), 1)
-    tokenizer = load_processor(tiny_base).tokenizer
+    tokenizer = make_processor(RECIPE).tokenizer
     whole = LlavaWithHead(model_around(RECIPE, tokenizer, tower.tower.state_dict()))
     torch.nn.init.normal_(whole.llava.lm_head.weight)
     save_state(folder / "episodes" / "state.safetensors", whole, torch.optim.AdamW(whole.parameters()), 2)
@@ -43,7 +43,7 @@ def work(tmp_path_factory, tiny_base):
 
 def test_points_are_in_the_order_of_the_recipe_and_hold_what_was_saved(work):
     folder, tokenizer, tower, whole = work
-    nothing, vision, episodes = find_points(folder)
+    nothing, vision, episodes = find_points([folder], RECIPE)
     assert [point.name for point in (nothing, vision, episodes)] == [NOTHING, "vision-1", "episodes-2"]
     models = {point: model_of(point, RECIPE, tokenizer).state_dict() for point in (nothing, vision, episodes)}
     name = "model.vision_tower."
@@ -58,15 +58,17 @@ def test_points_are_in_the_order_of_the_recipe_and_hold_what_was_saved(work):
 def test_points_that_are_not_there_are_refused(work, tmp_path):
     folder, *_ = work
     with pytest.raises(InputError, match=r"no such point(.|\n)*vision-7(.|\n)*nothing, vision-1, episodes-2"):
-        chosen(find_points(folder), "vision-1,vision-7")
+        chosen(find_points([folder], RECIPE), "vision-1,vision-7")
     with pytest.raises(InputError, match="no state of a pre-training"):
-        find_points(tmp_path)
+        find_points([tmp_path], RECIPE)
+    with pytest.raises(InputError, match=r"same points(.|\n)*episodes-2, vision-1"):
+        find_points([folder, folder], RECIPE)
 
 
 def test_a_copy_is_of_the_step_that_is_in_it_whatever_it_is_called(work, tmp_path):
     for name in ("vision-4", "vision-3"):
         (tmp_path / f"{name}.safetensors").write_bytes((work[0] / "vision-1.safetensors").read_bytes())
-    points = find_points(tmp_path)
+    points = find_points([tmp_path], RECIPE)
     assert [point.name for point in points] == [NOTHING, "vision-1"]
     assert chosen(points, "vision-4,vision-1,vision-3") == [points[1]]
 
@@ -79,9 +81,33 @@ def test_a_point_costs_the_stages_before_it_and_its_own_steps():
     assert cost(Point("episodes", 1, None), recipe, each) == {"operations": 1222.0, "examples": 6 * 8 + 8 + 8}
 
 
-def test_operations_of_the_tower_are_those_of_its_matrices(tiny_base, tmp_path):
+def test_a_shorter_pretraining_counts_its_own_steps_and_a_base_is_the_recipes_end(work, tiny_base, tmp_path):
+    recipe = RECIPE.model_copy(
+        update={name: stage.model_copy(update={"steps": 40, "warmup_steps": 6}) for name, stage in stages_of(RECIPE)}
+    )
+    short = recipe.shortened(0.05)
+    assert {(stage.steps, stage.warmup_steps) for _, stage in stages_of(short)} == {(2, 1)}
+    copy = tmp_path / "short" / "episodes" / "state.safetensors"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes((work[0] / "episodes" / "state.safetensors").read_bytes())
+    note_pretraining(tmp_path / "short", short.model_dump(mode="json"))
+    _, early, late = find_points([tmp_path / "short", tiny_base], recipe)
+    assert (early.name, early.is_end, late.name, late.is_end) == ("episodes-2", True, "episodes-40", True)
+    each = {"vision": 1.0, "captions": 10.0, "instructions": 100.0, "episodes": 1000.0}
+    assert [cost(point, recipe, each)["operations"] for point in (early, late)] == [2222.0, 44440.0]
+    same = checkpoint_of(late, recipe, "named", tmp_path / "base") / "model.safetensors"
+    assert same.read_bytes() == (tiny_base / "model.safetensors").read_bytes()
+    with pytest.raises(InputError, match=r"another recipe(.|\n)*\['seed'\] differ"):
+        find_points([tmp_path / "short"], recipe.model_copy(update={"seed": 3}))
+
+
+def stages_of(recipe):
+    return [(name, getattr(recipe, name)) for name in STAGES]
+
+
+def test_operations_of_the_tower_are_those_of_its_matrices(tmp_path):
     batches = {"vision": 1, "captions": 1}
-    found = operations_of_steps(RECIPE, tiny_base, tmp_path / "operations.json", batches)
+    found = operations_of_steps(RECIPE, tmp_path / "operations.json", batches)
     width, tokens, patches, layers = 32, 17, 16, 2
     layer = tokens * (4 * width**2 + 2 * width * 4 * width) + 2 * tokens**2 * width
     heads = patches * width * 32 + (patches * 32 + width) * 512 + 512 * 128 + patches * 32 * 512 + 512 * 96
@@ -91,8 +117,8 @@ def test_operations_of_the_tower_are_those_of_its_matrices(tiny_base, tmp_path):
     assert found["captions"] > 0
     path = tmp_path / "operations.json"
     write_json(path, json.loads(path.read_text()) | {"operations": {"vision": 7}})
-    assert operations_of_steps(RECIPE, tiny_base, path, batches) == {"vision": 7}  # counted once …
-    assert operations_of_steps(RECIPE, tiny_base, path, {"vision": 1}) == {"vision": found["vision"]}  # … of the same
+    assert operations_of_steps(RECIPE, path, batches) == {"vision": 7}  # counted once …
+    assert operations_of_steps(RECIPE, path, {"vision": 1}) == {"vision": found["vision"]}  # … of the same
 
 
 def test_the_mean_is_over_sets_and_a_sets_over_its_cases():
@@ -131,6 +157,7 @@ def test_points_are_fine_tuned_judged_and_drawn_and_never_twice(words, tmp_path,
     document = json.loads((tables / "pretraining.json").read_text())
     assert [point["point"] for point in document["points"]] == ["vision-1", "episodes-2"]
     assert [point["examples"] for point in document["points"]] == [8, 6 * 8 + 2 * (8 + 8)]
+    assert [point["is_end"] for point in document["points"]] == [False, True]
     assert document["points"][0]["operations"] == document["operations_of_a_step"]["vision"]
     (first, _) = csv.DictReader((tables / "pretraining.csv").read_text().splitlines())
     assert float(first["accuracy Slopes"]) == document["points"][0]["accuracy"]

@@ -12,6 +12,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, CLIPVisionM
 
 from vlm_tsc.answer.batch import IGNORED
 from vlm_tsc.errors import InputError
+from vlm_tsc.pretrain.__main__ import main
 from vlm_tsc.pretrain.base_model import EOS, build_processor, train_tokenizer, vision_config
 from vlm_tsc.pretrain.episode_stage import make_prompts
 from vlm_tsc.pretrain.llava import LlavaPretraining, answers_right, encode, pretrain_llava
@@ -120,6 +121,12 @@ def small_recipe(**changes):
     small |= {"text_layers": 1, "text_intermediate": 64, "vocab_size": 500}
     stages = dict.fromkeys(("vision", "captions", "instructions", "episodes"), stage)
     return LlavaPretraining.model_validate(values | small | stages | changes)
+
+
+@pytest.mark.parametrize("budget", ["0", "-1", "1.5", "nan"])
+def test_a_budget_is_a_share_of_the_recipe(budget, capsys):
+    assert main(["llava", "--conf-file", "configs/pretrain/plot-llava-mini.yaml", "--budget", budget]) == 2
+    assert "above 0, at most 1" in capsys.readouterr().err
 
 
 def test_the_whole_recipe_makes_a_checkpoint_that_opens_with_nothing_special(tmp_path):

@@ -24,6 +24,7 @@ def main(argv: list[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     llava = commands.add_parser("llava", help="the bundled base, plot-llava-mini, from synthetic series alone")
     llava.add_argument("--conf-file", required=True, type=Path, help="YAML with the shapes and stages")
+    llava.add_argument("--budget", type=float, default=1.0, help="share of every stage's steps, for a cheaper base")
     llava.add_argument("--work-dir", type=Path, default=Path("runs/pretrain/plot-llava-mini"), help="checkpoints, logs")
     llava.add_argument("--out", type=Path, help="where to write the checkpoint (default: WORK_DIR/checkpoint)")
     llava.add_argument("--workers", type=int, default=1, help="processes that draw plots (default: 1)")
@@ -57,8 +58,12 @@ def _add_masked(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _llava(options: argparse.Namespace) -> int:
     from vlm_tsc.pretrain.llava import pretrain_llava, read_config
 
+    if not 0 < options.budget <= 1:
+        what = "a share of the steps that is none"
+        raise InputError(what, where="--budget", got=options.budget, allowed="above 0, at most 1")
     out = options.out or options.work_dir / "checkpoint"
-    pretrain_llava(read_config(options.conf_file), options.work_dir, out, options.workers)
+    recipe = read_config(options.conf_file).shortened(options.budget)
+    pretrain_llava(recipe, options.work_dir, out, options.workers)
     print(f"wrote {out}")
     return 0
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from vlm_tsc.resources import find_file
 from vlm_tsc.yaml_file import read_yaml
 
 STAGES = ("vision", "captions", "instructions", "episodes")
+LENGTHS = ("steps", "warmup_steps")  # of a stage
 CASES_PER_EPISODE = 8
 _TOKENIZER_TEXTS = 3000
 QUESTIONS_BESIDE = 8  # in every step of the episode stage
@@ -66,6 +69,15 @@ class LlavaPretraining(BaseModel):
     instructions: StageConfig
     episodes: StageConfig
 
+    def shortened(self, budget: float) -> LlavaPretraining:
+        """The recipe with this share (above 0, at most 1) of every stage's steps and warm-up, at least one step."""
+        stages = {name: getattr(self, name) for name in STAGES}
+        shorter = {
+            name: stage.model_copy(update={key: math.ceil(budget * getattr(stage, key)) for key in LENGTHS})
+            for name, stage in stages.items()
+        }
+        return self.model_copy(update=shorter)
+
 
 def read_config(path: Path | str) -> LlavaPretraining:
     """The configuration in a YAML file; InputError names what is wrong in it."""
@@ -98,10 +110,8 @@ def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int
         workers=workers,
         style=config.picture,
     )
-    tokenizer = train_tokenizer(example_texts(config.seed, _TOKENIZER_TEXTS), config.vocab_size, answer_words())
-    processor = build_processor(tokenizer, config.image_size, config.patch_size)
-    processor.tokenizer.padding_side = "left"
-    model = model_around(config, tokenizer, tower.state_dict())
+    processor = make_processor(config)
+    model = model_around(config, processor.tokenizer, tower.state_dict())
     nn.Module.to(model, device())
     use_attention_for_training(model)
     loss_of = language_loss(processor)
@@ -132,6 +142,20 @@ def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int
     )
     spread_answers(model, processor.tokenizer, config.seed)
     save_base(model, processor, out)
+
+
+def make_processor(config: LlavaPretraining) -> Any:
+    """The base's processor, its tokenizer made from texts of the recipe's examples: the same for the same recipe."""
+    tokenizer = train_tokenizer(_texts(config.seed), config.vocab_size, answer_words())
+    processor = build_processor(tokenizer, config.image_size, config.patch_size)
+    processor.tokenizer.padding_side = "left"
+    return processor
+
+
+@cache
+def _texts(seed: int) -> tuple[str, ...]:
+    """What the tokenizer learns from; kept, because drawing the examples takes seconds."""
+    return tuple(example_texts(seed, _TOKENIZER_TEXTS))
 
 
 def tower_shape(config: LlavaPretraining) -> Any:
