@@ -10,6 +10,9 @@ from aeon.testing.estimator_checking import check_estimator
 
 from tests.conftest import make_set
 from vlm_tsc.classify.llava import LlavaClassifier
+from vlm_tsc.classify.llava_settings import OTHERS, UNUSED, USED_GROUPS
+from vlm_tsc.errors import InputError
+from vlm_tsc.settings import GROUPS, Settings
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,18 @@ def test_saved_loaded_and_pickled_classifiers_answer_alike(fitted, tmp_path):
     assert loaded.predict(X).tolist() == fitted.predict(X).tolist()
     data = pickle.dumps(fitted)
     np.testing.assert_allclose(pickle.loads(data).predict_proba(X), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [*UNUSED, "baselines", "split", "vlm_root"])
+def test_a_setting_that_would_do_nothing_is_refused(classifier, name):
+    train = make_set(4, 0)
+    model = classifier.clone().set_params(settings={"precision": "fp32", name: None})
+    with pytest.raises(InputError, match=rf"does not use this(.|\n)*got: +{name}(.|\n)*lora_r, .*views"):
+        model.fit(train.X, train.y)
+
+
+def test_the_names_of_what_it_uses_are_settings():
+    assert {*UNUSED, *OTHERS} <= set(Settings.model_fields) and set(USED_GROUPS) <= set(GROUPS)
 
 
 def test_labels_come_back_in_the_type_they_came_in(classifier):

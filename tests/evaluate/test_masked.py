@@ -223,11 +223,13 @@ def test_the_shipped_configurations_load(path):
 
 def test_an_encoder_that_has_seen_test_cases_in_another_set_is_refused_unless_the_table_may_say_so(tmp_path):
     splits = make_splits()
+    splits.test.X[4] = splits.train.X[0]  # whoever trains has seen it anyway
     shared = [10 * case + 3 for case in splits.test.X[:3]]  # the same recordings, not normalised
     notes = {"name": "tiny", "task": "mae", "sets": ["Sibling"], "steps": 1}
     seen = case_hashes([*shared, *splits.train.X])  # training cases do not count
     found = write_encoder(tmp_path / "encoder", PatchEncoder(Shape(**SIZES), 7), notes, seen)
-    assert read_encoder(tmp_path / "encoder").n_seen(splits.test.X) == 3
+    assert read_encoder(tmp_path / "encoder").n_seen(splits.test.X) == 4
+    assert read_encoder(tmp_path / "encoder").n_seen(splits.test.X, besides=splits.train.X) == 3
     short = Hyperparameters(linear=True, epochs=1, lr=0.01)
     with pytest.raises(InputError, match="pre-trained on 3 of the 8 test cases"):
         run_masked_transformer(splits, tmp_path, short, encoder=found)

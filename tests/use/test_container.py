@@ -14,8 +14,7 @@ from vlm_tsc.classify.inception_time.classifier import InceptionTimeClassifier
 from vlm_tsc.classify.llava import LlavaClassifier
 from vlm_tsc.classify.masked_transformer.classifier import MaskedTransformerClassifier
 from vlm_tsc.classify.saved import load_classifier
-from vlm_tsc.settings import GROUPS, Settings
-from vlm_tsc.use import container, mlflow, serve
+from vlm_tsc.use import mlflow, serve
 from vlm_tsc.use.container import LAYOUT, main
 
 ROOT = Path(__file__).parents[2]
@@ -137,11 +136,6 @@ def test_what_a_llava_would_not_use_is_refused(ml, tiny_base, name, value):
     said = (ml / "output" / "failure").read_text()
     assert "does not use this" in said and name.replace("-", "_") in said
     assert "learning_rate" in said and "views" in said  # what is allowed
-
-
-def test_the_names_of_what_a_llava_uses_are_settings():
-    assert {*container.LLAVA_UNUSED, *container.LLAVA_OTHERS} <= set(Settings.model_fields)
-    assert set(container.LLAVA_GROUPS) <= set(GROUPS)
 
 
 def test_the_seed_of_a_llava_also_chooses_what_is_held_out(ml, tiny_base, monkeypatch):

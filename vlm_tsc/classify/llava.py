@@ -13,6 +13,7 @@ import numpy as np
 
 from vlm_tsc.archive.splits import Splits, official
 from vlm_tsc.bases import load_base
+from vlm_tsc.classify.llava_settings import refuse_unused
 from vlm_tsc.classify.saved import find_saved
 from vlm_tsc.classify.series_classifier import SeriesClassifier, as_floats, training_set
 from vlm_tsc.config import settings_from
@@ -47,7 +48,8 @@ class LlavaClassifier(SeriesClassifier):
     random_state : int
         Seed of everything random.
     settings : mapping, optional
-        Any other setting of `vlm_tsc.config.Settings`, by name.
+        Any other setting of picture, text, model, training or answers in `vlm_tsc.config.Settings`, by name; `fit`
+        refuses what only a run uses, such as `report_to`.
 
     Attributes
     ----------
@@ -97,6 +99,7 @@ class LlavaClassifier(SeriesClassifier):
         from vlm_tsc.conversation.processor import checkpoint_folder, load_processor
         from vlm_tsc.finetune.session import finetune_with
 
+        refuse_unused(self.settings or {}, "settings")
         settings = self._resolved()
         base = load_base(self.base, settings.llava_root)
         base_folder = checkpoint_folder(base, settings.llava_root)

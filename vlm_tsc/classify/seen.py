@@ -29,9 +29,12 @@ def seen_by(X: Iterable[np.ndarray], before: Iterable[np.ndarray | None]) -> np.
     return np.unique(np.concatenate(known)) if len(known) == len(found) else None
 
 
-def n_seen(cases: Iterable[np.ndarray], hashes: np.ndarray) -> int:
-    """How many of the cases have their hash among `hashes`."""
-    known = set(hashes.tolist())
+def n_seen(cases: Iterable[np.ndarray], hashes: np.ndarray, besides: Iterable[np.ndarray] = ()) -> int:
+    """How many of the cases have their hash among `hashes`; those that are among `besides` too do not count.
+
+    A test case that is in the train part as well, as a few of the archive's are, is seen by any training.
+    """
+    known = set(np.setdiff1d(hashes, case_hashes(besides)).tolist())
     return sum(_hash(case) in known for case in cases)
 
 

@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from vlm_tsc.archive.series_set import SeriesSet
 from vlm_tsc.archive.splits import training_cases
 from vlm_tsc.classify.inception_time.hyperparameters import Hyperparameters
-from vlm_tsc.classify.seen import case_hashes, n_seen
+from vlm_tsc.classify.seen import n_seen
 from vlm_tsc.errors import InputError
 from vlm_tsc.evaluate.baseline import Answered, baseline_folder
 from vlm_tsc.evaluate.search import INCEPTION_TIME, Part, Score, choose, scores_of
@@ -96,7 +94,7 @@ def _start(
     if start.seen is None:
         log.warning("%s does not say what it was trained on; test cases of %s may be among that", model, test.name)
     else:
-        n_cases = n_seen(test.X, np.setdiff1d(start.seen, case_hashes(train.X)))
+        n_cases = n_seen(test.X, start.seen, besides=train.X)
     if n_cases:
         said.append(f"trained on {n_cases} of the {test.n_cases} test cases")
         if not allow_seen:

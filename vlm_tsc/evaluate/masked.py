@@ -107,10 +107,11 @@ def run_masked_transformer(
 def _seen(splits: Splits, encoder: Pretrained | None, label: str, allow_seen: bool) -> tuple[dict[str, Any], list[str]]:
     """What metrics.json and the table say of an encoder that has seen the set by its name, or cases of its test part.
 
-    By their values too, because sets of different names share recordings. InputError unless that is allowed.
+    By their values too, because sets of different names share recordings; what train and test have in common anyway
+    does not count. InputError unless that is allowed.
     """
     by_name = encoder is not None and encoder.has_seen(splits.test.name)
-    n_cases = 0 if encoder is None else encoder.n_seen(splits.test.X)
+    n_cases = 0 if encoder is None else encoder.n_seen(splits.test.X, besides=splits.train.X)
     shared = f"pre-trained on {n_cases} of the {splits.test.n_cases} test cases"
     said = [*(["pre-trained on this set"] if by_name else []), *([shared] if n_cases else [])]
     if said and not allow_seen:

@@ -19,20 +19,18 @@ import numpy as np
 
 from vlm_tsc.archive.formats import SUFFIXES, read
 from vlm_tsc.archive.policies import without_missing
+from vlm_tsc.classify.llava_settings import refuse_unused
 from vlm_tsc.config import settings_from
 from vlm_tsc.errors import InputError, exits_cleanly, nearest
 from vlm_tsc.files import write_text
-from vlm_tsc.options import model_from_cli, options_of
-from vlm_tsc.settings import USUAL_BASE, Settings
+from vlm_tsc.options import model_from_cli
+from vlm_tsc.settings import USUAL_BASE
 from vlm_tsc.use import mlflow, serve
 
 LAYOUT = "VLM_TSC_ML"
 CLASSIFIERS = ("inception-time", "masked-transformer", "llava")
 FAILURE_LENGTH = 1024  # characters of output/failure that SageMaker shows
 # What a LLaVA's training on a table uses of the settings of `train.py`: these groups but for some, and some of others.
-LLAVA_GROUPS = ("picture", "text", "model", "training")
-LLAVA_UNUSED = ("report_to", "resume", "search", "seeds")
-LLAVA_OTHERS = ("eval_batch_size", "views", "scenario")
 OURS = ("training", "validation", "model_dir", "start_from", "dataset", "test", "vlm_root")  # what the layout says
 
 
@@ -83,7 +81,7 @@ def train(root: Path) -> None:
     if training is None:
         raise InputError("there is no training table", where=_channel(root, "training"), allowed=", ".join(SUFFIXES))
     if classifier == "llava":
-        _refuse_unused(hyperparameters, _hyperparameter_file(root))
+        refuse_unused(hyperparameters, _hyperparameter_file(root))
         _train_llava(root, hyperparameters, training)
         return
     if classifier == "masked-transformer":
@@ -216,16 +214,6 @@ def _refuse_channels(root: Path, names: Sequence[str], title: str) -> None:
     if extra:
         fix = f"leave it out: a {title} holds a fifth of the training cases out itself, where there are enough"
         raise InputError(f"a {title} takes no such channel", where=_channel(root, ""), got=extra, fix=fix)
-
-
-def _refuse_unused(hyperparameters: Mapping[str, str], file: Path) -> None:
-    """Refuse settings of `train.py` that would do nothing here; what is no setting at all is refused later."""
-    groups = {name: option.group for name, option in options_of(Settings).items()}
-    used = [name for name in groups if groups[name] in LLAVA_GROUPS and name not in LLAVA_UNUSED]
-    used += LLAVA_OTHERS
-    unused = [name for name in hyperparameters if name in groups and name not in used]
-    if unused:
-        raise InputError("a LLaVA that is trained on a table does not use this", where=file, got=unused, allowed=used)
 
 
 def _train_llava(root: Path, hyperparameters: Mapping[str, str], table: Path) -> None:

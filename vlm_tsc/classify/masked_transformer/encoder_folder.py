@@ -65,12 +65,15 @@ class Pretrained:
         """Whether it was pre-trained on the set of this name."""
         return dataset.lower() in {name.lower() for name in self.sets}
 
-    def n_seen(self, cases: Iterable[np.ndarray]) -> int:
-        """How many of these cases it was pre-trained on, whatever set they are of; a warning where nobody noted."""
+    def n_seen(self, cases: Iterable[np.ndarray], besides: Iterable[np.ndarray] = ()) -> int:
+        """How many of these cases it was pre-trained on, whatever set they are of; a warning where nobody noted.
+
+        Those among `besides` do not count, see `classify.seen.n_seen`.
+        """
         if self.seen is None:
             log.warning("%s does not say which cases it has seen; sets are compared by name alone", self.label)
             return 0
-        return n_seen(cases, self.seen)
+        return n_seen(cases, self.seen, besides)
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], where: Path | str = "memory") -> Pretrained:
