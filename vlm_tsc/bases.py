@@ -82,6 +82,11 @@ class BaseConfig(BaseModel):
     epochs: float = Field(2.0, description="Passes over the training part when --num-epochs is not given …")
     min_steps: int = Field(100, description="… but at least so many optimiser steps …")
     max_steps: int = Field(10**9, description="… and at most so many.")
+    full_augmentation: float | None = Field(
+        default=None,
+        description="Passes over the training part from which on augmentation and mixtures have their full strength; "
+        "with fewer, as much less of it; null for any number.",
+    )
     defaults: dict[str, Any] = Field(
         default_factory=GENERIC_DEFAULTS.copy, description="Settings that suit this base; the rest is generic."
     )

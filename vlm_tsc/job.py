@@ -172,6 +172,7 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
     with working(f"loading {settings.base}"):
         model, processor, facts = load_finished(run.adapter, checkpoint_folder(base, settings.llava_root), precision)
     cases = read_splits(run.series).test
+    views = view_settings(settings, seed, facts["augment"])
     evaluated = evaluate_records(
         model.to(device()),
         processor,
@@ -180,7 +181,7 @@ def evaluate(settings: Settings, run: RunFolder, seed: int) -> dict[str, Any]:
         answer_map,
         batch_size=settings.eval_batch_size or 8,
         precision=precision,
-        more_views=more_views(cases.X, cases.ids, presentation, processor, **view_settings(settings, seed)),
+        more_views=more_views(cases.X, cases.ids, presentation, processor, **views),
         progress=shows_progress(),
     )
     counts = {part: sum(by_class.values()) for part, by_class in manifest.counts.items()}

@@ -179,13 +179,17 @@ def shown_settings(settings: Settings) -> dict[str, Any]:
     }
 
 
-def view_settings(settings: Settings, seed: int) -> dict[str, Any]:
-    """The settings that `conversation.augmented.more_views` takes: views beyond the first, which is the case itself."""
+def view_settings(settings: Settings, seed: int, strength: float) -> dict[str, Any]:
+    """What `conversation.augmented.more_views` takes: views beyond the first, which is the case itself.
+
+    `strength` is that of the augmentation in training, as the adapter's facts say: on few passes it is less than the
+    setting.
+    """
     assert settings.views is not None and settings.context_length is not None  # the base's YAML has them
     return {
         "n": settings.views - 1,
         "context_length": settings.context_length,
-        "strength": settings.augment or 0.0,
+        "strength": strength,
         "seed": seed,
     }
 

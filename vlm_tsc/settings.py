@@ -194,7 +194,7 @@ class Settings(BaseModel):
     augment: Annotated[float, BeforeValidator(_strength), Field(ge=0, le=10)] | None = option(
         "training",
         None,
-        "Strength of the augmentation, or none.",
+        "Strength of the augmentation, or none; on few passes less, where the base says so.",
         unset=BASE,
         allowed="none, or a number of at least 0 and at most 10",
     )

@@ -130,7 +130,8 @@ class LlavaClassifier(SeriesClassifier):
         settings = self._resolved()
         cases = as_floats(X)
         ids = [f"{zlib.crc32(case.tobytes()):08x}" for case in cases]  # a case is viewed alike in any company
-        more = more_views(cases, ids, self.presentation_, self.processor_, **view_settings(settings, settings.seed))
+        views = view_settings(settings, settings.seed, self._strength)
+        more = more_views(cases, ids, self.presentation_, self.processor_, **views)
         return ask_views(
             self.model_,
             self.processor_,
@@ -166,7 +167,7 @@ class LlavaClassifier(SeriesClassifier):
         own = {name: saved.settings[name] for name in RUN_SETTINGS if saved.settings.get(name) is not None}
         if not Path(own.get("llava_root", "/")).is_dir():  # the run was made on another machine
             del own["llava_root"]
-        made = cls(base=facts["name"], settings={"augment": facts["augment"], **own, **(settings or {})})
+        made = cls(base=facts["name"], settings={**own, **(settings or {})})
         made.facts_ = facts
         made._adapter_files = _read_files(folder)
         made._open_adapter()
@@ -194,7 +195,8 @@ class LlavaClassifier(SeriesClassifier):
         base_folder = checkpoint_folder(load_base(self.base, settings.llava_root), settings.llava_root)
         with tempfile.TemporaryDirectory() as folder:
             _write_files(Path(folder), self._adapter_files)
-            self.presentation_, _ = read_adapter_facts(Path(folder))
+            self.presentation_, facts = read_adapter_facts(Path(folder))
+            self._strength = facts["augment"]
             model, processor, _ = load_finished(Path(folder), base_folder, choose_precision(settings.precision))
         self._opened = _Opened(model.to(device()), processor)
 

@@ -86,13 +86,14 @@ def one_fold(settings: Settings, cases: SeriesSet, held_out: SeriesSet, seed: in
         adapter, progress = Path(folder) / "adapter", shows_progress()
         finetune_with(settings, base, base_folder, splits, presentation, adapter, seed=seed, progress=progress)
         precision = choose_precision(settings.precision)
-        model, processor, _ = load_finished(adapter, base_folder, precision)
+        model, processor, facts = load_finished(adapter, base_folder, precision)
+    views = view_settings(settings, seed, facts["augment"])
     asked = ask_views(
         model.to(device()),
         processor,
         [
             [presentation.show(case) for case in held_out.X],
-            *more_views(held_out.X, held_out.ids, presentation, processor, **view_settings(settings, seed)),
+            *more_views(held_out.X, held_out.ids, presentation, processor, **views),
         ],
         presentation.builder.answer_map.answers,
         batch_size=settings.eval_batch_size or 8,

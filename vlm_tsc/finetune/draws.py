@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from vlm_tsc.answer.batch import by_length, text_length
 from vlm_tsc.conversation.augmented import Augmented
 from vlm_tsc.conversation.presentation import Shown
-from vlm_tsc.finetune.mixup import Mixup
+from vlm_tsc.finetune.mixup import MIXED, Mixup
 
 _KEPT = 500  # cases that are not drawn again where no augmentation changes them: 0.2 GB at 336 pixels
 
@@ -56,6 +56,8 @@ class TrainingDraws(Dataset):
         a step learns from; it is not done.
     mixup : float
         Parameter of the Beta distribution of shares, see `finetune.mixup`; 0 mixes nothing.
+    mixed : float
+        Part of the draws that are mixtures.
     """
 
     def __init__(
@@ -69,10 +71,11 @@ class TrainingDraws(Dataset):
         seed: int,
         step: int = 1,
         mixup: float = 0.0,
+        mixed: float = MIXED,
     ):
         self.cases, self.ids, self.answers = cases, ids, answers
         self.augmented, self.n_draws, self.seed, self.step = augmented, n_draws, seed, step
-        self.mixup = Mixup(cases, ids, mixup, seed) if mixup > 0 else None
+        self.mixup = Mixup(cases, ids, mixup, seed, mixed) if mixup > 0 else None
         self.recorded = functools.lru_cache(maxsize=_KEPT)(self._draw_recorded)
         # of the recorded views: augmentation changes a text's length by little, and would have to be done twice
         recorded = map(augmented.presentation.texts, cases if step > 1 else [])

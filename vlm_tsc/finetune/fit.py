@@ -93,6 +93,7 @@ def fit_adapter(
         seed=recipe.seed,
         step=step_cases if step_cases > recipe.batch_size else 1,  # one batch is padded to its longest in any order
         mixup=recipe.mixup,
+        mixed=recipe.mixed,
     )
     checkpoints = checkpoints_beside(adapter_folder)
     checkpoint = last_whole_checkpoint(checkpoints)
@@ -157,7 +158,8 @@ def fit_adapter(
         if trainer.is_world_process_zero():
             lengths = train.lengths.tolist()
             training: dict[str, Any] = {"method": recipe.method, "steps": recipe.steps, "augment": augmented.strength}
-            training |= {"mixup": recipe.mixup, "teacher": "none" if loss.teacher is None else "tower"}
+            training |= {"mixup": recipe.mixup, "mixed": recipe.mixed if recipe.mixup else 0.0}
+            training |= {"teacher": "none" if loss.teacher is None else "tower"}
             training |= {"seconds": round(watch.seconds, 1)}
             training |= {"n_channels": train.n_channels, "lengths": [min(lengths), max(lengths)]}
             for i, member in enumerate(members, start=1):

@@ -15,7 +15,7 @@ import numpy as np
 from vlm_tsc.representation.augment import case_rng
 
 _PURPOSE = 1  # of the generator; the augmentation's has none
-_MIXED = 0.5  # of the draws; in a few hundred steps, mixtures alone teach too little of the cases themselves
+MIXED = 0.5  # of the draws; in a few hundred steps, mixtures alone teach too little of the cases themselves
 
 
 class Mixup:
@@ -29,10 +29,12 @@ class Mixup:
     alpha : float
         Shares are drawn from Beta(alpha, alpha): 1 is any share alike, less is nearer to unmixed cases.
     seed : int
+    mixed : float
+        Part of the draws that are mixtures.
     """
 
-    def __init__(self, cases: Sequence[np.ndarray], ids: Sequence[str], alpha: float, seed: int):
-        self.ids, self.alpha, self.seed = ids, alpha, seed
+    def __init__(self, cases: Sequence[np.ndarray], ids: Sequence[str], alpha: float, seed: int, mixed: float = MIXED):
+        self.ids, self.alpha, self.seed, self.mixed = ids, alpha, seed, mixed
         self.shapes = [np.shape(case) for case in cases]
         self.alike: dict[tuple[int, ...], list[int]] = {}
         for i, shape in enumerate(self.shapes):
@@ -41,7 +43,7 @@ class Mixup:
     def partner(self, case: int, epoch: int) -> tuple[int, float]:
         """Index of the case that is mixed in, and the share, 0.5 to 1, that `case` keeps; often itself, whole."""
         rng = case_rng(self.seed, epoch, self.ids[case], _PURPOSE)
-        if rng.random() >= _MIXED:
+        if rng.random() >= self.mixed:
             return case, 1.0
         alike = self.alike[self.shapes[case]]
         share = rng.beta(self.alpha, self.alpha)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from vlm_tsc.bases import Part
+from vlm_tsc.finetune.mixup import MIXED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,8 @@ class Recipe:
     label_smoothing : float
     mixup : float
         Parameter of the Beta distribution of shares; 0 mixes nothing.
+    mixed : float
+        Part of the draws that are mixtures.
     teacher : bool
         Whether a linear classifier on the base's tower teaches too.
     precision : torch.dtype
@@ -69,6 +72,7 @@ class Recipe:
     warmup_ratio: float = 0.0
     label_smoothing: float = 0.0
     mixup: float = 0.0
+    mixed: float = MIXED
     teacher: bool = False
     gradient_checkpointing: bool = False
     deepspeed: Path | None = None

@@ -1,4 +1,4 @@
-"""How long to train, from the size of the data."""
+"""How long to train, and how much to augment, from the size of the data."""
 
 from __future__ import annotations
 
@@ -16,3 +16,19 @@ def choose_steps(
     if num_epochs is not None:
         return max(1, math.ceil(num_epochs * n_cases / cases_per_step))
     return min(max_steps, max(min_steps, math.ceil(epochs * n_cases / cases_per_step)))
+
+
+def augmentation_share(n_cases: int, n_draws: int, full: float | None) -> float:
+    """How much of the augmentation's strength, and of the mixtures, a training takes: 0 to 1.
+
+    Both are there so that cases which come again and again cannot be learned by heart. Of thousands of cases each comes
+    a few times, and what blurs them only keeps their classes from being told apart.
+
+    Parameters
+    ----------
+    n_draws : int
+        Training examples in all, so many times a case each.
+    full : float, optional
+        Times a case from which on the share is 1; None for any number.
+    """
+    return 1.0 if full is None else min(1.0, n_draws / n_cases / full)
