@@ -84,8 +84,8 @@ class BaseConfig(BaseModel):
     max_steps: int = Field(10**9, description="… and at most so many.")
     full_augmentation: float | None = Field(
         default=None,
-        description="Passes over the training part from which on augmentation and mixtures have their full strength; "
-        "with fewer, as much less of it; null for any number.",
+        description="Passes over the training part from which on there is all of the augmentation and of the mixtures; "
+        "with fewer there is less; null for any number.",
     )
     defaults: dict[str, Any] = Field(
         default_factory=GENERIC_DEFAULTS.copy, description="Settings that suit this base; the rest is generic."

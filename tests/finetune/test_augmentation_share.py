@@ -14,13 +14,14 @@ from vlm_tsc.bases import load_base
 from vlm_tsc.classify.llava import LlavaClassifier
 from vlm_tsc.conversation import augmented
 from vlm_tsc.finetune.mixup import MIXED, Mixup
-from vlm_tsc.finetune.steps import augmentation_share
+from vlm_tsc.finetune.steps import augmentation_shares
 
 
-def test_the_share_is_that_of_the_passes():
-    assert augmentation_share(7000, 22400, 10) == pytest.approx(0.32)
-    assert augmentation_share(100, 1000, 10) == augmentation_share(100, 9000, 10) == 1.0
-    assert augmentation_share(7000, 100, None) == 1.0
+def test_the_shares_grow_with_the_passes():
+    assert augmentation_shares(7000, 22400, 10) == augmentation_shares(7000, 28000, 10) == (0.25, 0.0)
+    assert augmentation_shares(100, 700, 10) == pytest.approx((0.625, 0.5))
+    assert augmentation_shares(100, 1000, 10) == augmentation_shares(100, 9000, 10) == (1.0, 1.0)
+    assert augmentation_shares(7000, 100, None) == (1.0, 1.0)
 
 
 def test_as_many_draws_are_mixtures():
@@ -43,9 +44,11 @@ def test_a_run_of_few_passes_says_so_and_is_asked_alike(tiny_base, tmp_path, mon
 
     whole = augmented.more_views
     monkeypatch.setattr(augmented, "more_views", noted)
-    assert train.main([*words, "--num-epochs", "2"]) == 0
+    assert train.main([*words, "--num-epochs", "7"]) == 0
     run = only_run(tmp_path)
     facts = json.loads((run.adapter / "base.json").read_text())
-    assert facts["augment"] == pytest.approx(2.0 * 2 / full) and facts["mixed"] == pytest.approx(MIXED * 2 / full)
+    strength, mixtures = augmentation_shares(16, 7 * 16, full)
+    assert 0 < mixtures < 1
+    assert facts["augment"] == pytest.approx(2.0 * strength) and facts["mixed"] == pytest.approx(MIXED * mixtures)
     LlavaClassifier.load(run.path).predict(make_set(4, 1).X)
     assert asked == [facts["augment"]] * 2

@@ -31,7 +31,7 @@ from vlm_tsc.finetune.plan import (
 from vlm_tsc.finetune.progress import OnLog
 from vlm_tsc.finetune.ranks import share
 from vlm_tsc.finetune.recipe import Recipe
-from vlm_tsc.finetune.steps import augmentation_share
+from vlm_tsc.finetune.steps import augmentation_shares
 from vlm_tsc.launcher import n_processes
 from vlm_tsc.settings import Settings
 from vlm_tsc.terminal import is_first, working
@@ -103,7 +103,7 @@ def _train(
     batches = choose_batches(settings, base, splits.train.n_cases, adapter_folder)
     cases = share(batches.cases, n_processes())
     n_draws = batches.steps * batches.cases
-    augmented = augmentation_share(splits.train.n_cases, n_draws, base.full_augmentation)
+    strength, mixtures = augmentation_shares(splits.train.n_cases, n_draws, base.full_augmentation)
     micro_batch = choose_micro_batch(settings, base, base_folder, splits, presentation, cases)
     weights = torch.float32 if settings.method == "full" else precision  # trained weights are in float32
     with working(f"loading {settings.base}") if progress else nullcontext():
@@ -126,7 +126,7 @@ def _train(
         gradient_accumulation=cases // micro_batch,
         label_smoothing=settings.label_smoothing,
         mixup=settings.mixup if settings.mixup and settings.augment else 0.0,
-        mixed=MIXED * augmented,
+        mixed=MIXED * mixtures,
         teacher=settings.teacher == "tower",
         precision=precision,
         seed=seed,
@@ -147,7 +147,7 @@ def _train(
                 presentation,
                 processor,
                 settings.context_length,
-                strength=(settings.augment or 0.0) * augmented,
+                strength=(settings.augment or 0.0) * strength,
                 seed=seed,
             ),
             adapter_folder,
