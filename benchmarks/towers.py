@@ -163,12 +163,11 @@ def write_tables(root: Path, steps: int, sets: Sequence[str]) -> str:
     """The table of all towers that are finished: these steps, and all of `sets`."""
     results = [_read(_folder(root, name) / "result.json") for name in TOWERS]
     finished = [one for one in results if one.get("steps") == steps and set(sets) <= set(one["sets"])]
-    headings = ("tower", "weights", "plots/s", "synthetic", "means", "tokens", "best of a set")
+    headings = ("tower", "weights", "plots/s", "synthetic", "means", "tokens")
     rows = []
     for one in finished:
         own = [one["sets"][name] for name in sets]
         figures = [mean(each[key] for each in own) for key in ("means", "tokens")]
-        figures += [mean(max(each.values()) for each in own)]
         facts = [f"{one['weights'] / 1e6:.2f} M", f"{one['plots_per_second']:.0f}", f"{one['nearest_same_class']:.3f}"]
         rows.append([one["tower"], *facts, *(f"{figure:.3f}" for figure in figures)])
     how = f"{steps} steps; ridge classifier, {_FOLDS} folds of at most {MOST_CASES} training cases of {len(sets)} sets"
