@@ -79,9 +79,8 @@ def main(argv: list[str]) -> int:
 
 def _measured(name: str, recipe: LlavaPretraining, given: argparse.Namespace) -> None:
     from vlm_tsc.manifest import commit
-    from vlm_tsc.pretrain.llava import CASES_PER_EPISODE, tower_shape
+    from vlm_tsc.pretrain.llava import pretrain_tower
     from vlm_tsc.pretrain.noted import note_pretraining
-    from vlm_tsc.pretrain.vision_stage import run_vision_stage
 
     folder = _folder(given.vlm_root, name)
     found = _read(folder / "result.json")
@@ -89,19 +88,9 @@ def _measured(name: str, recipe: LlavaPretraining, given: argparse.Namespace) ->
     if found.get("steps") == given.steps and not left:
         return
     note_pretraining(folder, {"steps": given.steps, **recipe.model_dump(mode="json")}, fix="another --vlm-root")
-    stage = recipe.vision
-    tower = run_vision_stage(
-        tower_shape(recipe),
-        folder,
-        seed=recipe.seed,
-        steps=given.steps,
-        n_episodes=stage.batch_size // CASES_PER_EPISODE,
-        n_cases=CASES_PER_EPISODE,
-        learning_rate=stage.learning_rate,
-        warmup_steps=min(stage.warmup_steps, given.steps // 4),
-        workers=given.workers,
-        style=recipe.picture,
-    )
+    lengths = {"steps": given.steps, "warmup_steps": min(recipe.vision.warmup_steps, given.steps // 4)}
+    stage = recipe.vision.model_copy(update=lengths)
+    tower = pretrain_tower(recipe.model_copy(update={"vision": stage}), folder, given.workers)
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     facts = {
         "steps": given.steps,

@@ -15,7 +15,7 @@ from tests.pretrain.test_stages import small_recipe
 
 @pytest.fixture
 def words(tmp_path, monkeypatch):
-    """The command on a set whose training part is of two plain classes and whose test part cannot be read."""
+    """The command on a set whose training part is of two plain classes."""
     cases = make_set(14, 0)
     lines = ["\t".join(map(str, [int(label), *case[0]])) for case, label in zip(cases.X, cases.y == "up", strict=True)]
     folder = tmp_path / "data" / "Slopes"

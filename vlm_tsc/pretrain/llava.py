@@ -98,18 +98,7 @@ def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int
         When `work` holds a pre-training of another configuration, or loss or gradient are no longer numbers.
     """
     note_pretraining(work, config.model_dump(mode="json"))
-    tower = run_vision_stage(
-        tower_shape(config),
-        work / "vision",
-        seed=config.seed,
-        steps=config.vision.steps,
-        n_episodes=config.vision.batch_size // CASES_PER_EPISODE,
-        n_cases=CASES_PER_EPISODE,
-        learning_rate=config.vision.learning_rate,
-        warmup_steps=config.vision.warmup_steps,
-        workers=workers,
-        style=config.picture,
-    )
+    tower = pretrain_tower(config, work / "vision", workers)
     processor = make_processor(config)
     model = model_around(config, processor.tokenizer, tower.state_dict())
     nn.Module.to(model, device())
@@ -142,6 +131,22 @@ def pretrain_llava(config: LlavaPretraining, work: Path, out: Path, workers: int
     )
     spread_answers(model, processor.tokenizer, config.seed)
     save_base(model, processor, out)
+
+
+def pretrain_tower(config: LlavaPretraining, folder: Path, workers: int = 1) -> Any:
+    """Run or resume the recipe's first stage in `folder`: the vision tower, in fp32."""
+    return run_vision_stage(
+        tower_shape(config),
+        folder,
+        seed=config.seed,
+        steps=config.vision.steps,
+        n_episodes=config.vision.batch_size // CASES_PER_EPISODE,
+        n_cases=CASES_PER_EPISODE,
+        learning_rate=config.vision.learning_rate,
+        warmup_steps=config.vision.warmup_steps,
+        workers=workers,
+        style=config.picture,
+    )
 
 
 def make_processor(config: LlavaPretraining) -> Any:

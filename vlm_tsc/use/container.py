@@ -30,7 +30,6 @@ from vlm_tsc.use import mlflow, serve
 LAYOUT = "VLM_TSC_ML"
 CLASSIFIERS = ("inception-time", "masked-transformer", "llava")
 FAILURE_LENGTH = 1024  # characters of output/failure that SageMaker shows
-# What a LLaVA's training on a table uses of the settings of `train.py`: these groups but for some, and some of others.
 OURS = ("training", "validation", "model_dir", "start_from", "dataset", "test", "vlm_root")  # what the layout says
 
 
