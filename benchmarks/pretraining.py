@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.pretraining_points import Point, checkpoint_of, chosen, find_points
-from benchmarks.series import data_folder
+from benchmarks.series import settings_for
 from vlm_tsc.errors import InputError, exits_cleanly
 from vlm_tsc.files import write_json
 
@@ -128,12 +128,10 @@ def measure(result: dict[str, Any], protocol: Protocol, base_folder: Path, folde
 def _fold(dataset: str, k: int, protocol: Protocol, base_folder: Path) -> tuple[Any, Sequence[Any]]:
     """Settings with which the fold takes `protocol.steps` steps, and its cases: to train on, and held out."""
     from vlm_tsc.archive.splits import official, training_cases
-    from vlm_tsc.config import settings_from
     from vlm_tsc.evaluate.cross_validation import folds_of
     from vlm_tsc.job import load_splits
 
-    values = {"dataset": dataset, "data_dir": data_folder(dataset), "base": str(base_folder), "seed": protocol.seed}
-    settings = settings_from({key: value for key, value in values.items() if value is not None})
+    settings = settings_for(dataset, base=str(base_folder), seed=protocol.seed)
     folds = folds_of(training_cases(load_splits(settings, protocol.seed)), protocol.folds, protocol.seed)
     others, held_out = folds[k]
     n_trained = len(official(others.y, len(others.y), protocol.seed).train)  # the rest chooses the checkpoint

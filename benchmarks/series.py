@@ -6,8 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from vlm_tsc.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -60,3 +64,11 @@ def data_folder(name: str) -> Path | None:
     roots = [Path(path) for path in (os.environ.get("VLM_TSC_DATA"), ROOT.parent / "shared" / "data" / "ucr") if path]
     folders = [folder for root in roots for folder in (root, root / "incomplete")]
     return next((folder for folder in folders if (folder / name).is_dir()), None)
+
+
+def settings_for(dataset: str, **values: Any) -> Settings:
+    """Settings of the set `dataset`, read from the data folder where it is at hand, with further `values`."""
+    from vlm_tsc.config import settings_from
+
+    folder = data_folder(dataset)
+    return settings_from({"dataset": dataset, **({} if folder is None else {"data_dir": folder}), **values})

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.series import data_folder
+from benchmarks.series import settings_for
 from benchmarks.timing import table
 from vlm_tsc.errors import InputError, exits_cleanly
 from vlm_tsc.files import write_json, write_text
@@ -109,14 +109,11 @@ def _measured(name: str, recipe: LlavaPretraining, given: argparse.Namespace) ->
 def judge(tower: Any, dataset: str, recipe: LlavaPretraining) -> dict[str, float]:
     """Accuracy of a ridge classifier on "tokens" and on "means", cross-validated inside the set's training split."""
     from vlm_tsc.archive.splits import training_cases
-    from vlm_tsc.config import settings_from
     from vlm_tsc.job import load_splits
     from vlm_tsc.pretrain.probe import cross_validated_accuracy
     from vlm_tsc.representation import choose_limits
 
-    values = {"dataset": dataset, "data_dir": data_folder(dataset)}
-    splits = load_splits(settings_from({key: value for key, value in values.items() if value is not None}), recipe.seed)
-    cases = training_cases(splits)
+    cases = training_cases(load_splits(settings_for(dataset), recipe.seed))
     if cases.n_cases > MOST_CASES:
         order = np.random.default_rng(recipe.seed).permutation(cases.n_cases)
         cases = cases.select(np.sort(order[:MOST_CASES]))
